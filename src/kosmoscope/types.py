@@ -1,0 +1,244 @@
+"""What comes out: frozen results without tensors or I/O, with a versioned JSON form.
+
+Frames of reference
+    *normalised* boxes are ``(x1, y1, x2, y2)`` with the origin in the upper left corner and both
+    axes running from 0 to 1 over the whole upright picture; *pixel* boxes are the same corners
+    times width and height of the upright picture (floats; pixel ``i`` covers ``[i, i + 1)``).
+    Spans are ``(start, end)`` offsets in Unicode code points into ``Description.caption``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from kosmoscope.errors import BoxError, InputError
+
+SCHEMA_VERSION = 1
+
+XYXY = tuple[float, float, float, float]
+FinishReason = Literal["stop", "length", "complete", "cancelled"]
+
+
+def check_xyxy_norm(xyxy: Sequence[float]) -> XYXY:
+    """Return a normalised box as four Python floats.
+
+    Args:
+        xyxy: any sequence of four numbers (tuple, list, array row), normalised to 0..1.
+
+    Raises:
+        BoxError: not four numbers, not finite, outside 0..1, inverted or empty.
+    """
+    try:
+        values = tuple(float(v) for v in xyxy)
+    except (TypeError, ValueError) as e:
+        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {xyxy!r}") from e
+    if len(values) != 4:
+        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {len(values)}")
+    x1, y1, x2, y2 = values
+    if not all(math.isfinite(v) for v in values):
+        raise BoxError(f"box {values} has a number that is not finite")
+    if not all(0.0 <= v <= 1.0 for v in values):
+        raise BoxError(f"box {values} leaves the picture: normalised corners lie in 0..1")
+    if not (x2 > x1 and y2 > y1):
+        raise BoxError(f"box {values} is empty or inverted: expected x1 < x2 and y1 < y2")
+    return (x1, y1, x2, y2)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """Where a picture came from and its upright size in pixels."""
+
+    path: str
+    """The path or URL as given, or a placeholder such as ``<bytes>`` or ``<array>``."""
+    width: int
+    height: int
+    frames: int = 1
+    """How many frames or pages the file holds; the first one was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box of an entity."""
+
+    xyxy: XYXY
+    """Normalised corners, exactly as the model's location tokens say (cell centres)."""
+    xyxy_px: XYXY
+    """The same corners in pixels of the upright picture."""
+    score: float | None = None
+    """0..1: how much of the location tokens' probability lies at these corners (see
+    `kosmoscope.engine.boxes`); None where the box was not generated (given in a prompt)."""
+    refined: XYXY | None = None
+    """Normalised corners finer than the 32x32 grid: the local mean of the location tokens'
+    distribution. None where there is no distribution."""
+
+    @classmethod
+    def of(
+        cls,
+        xyxy: XYXY,
+        image_wh: tuple[int, int],
+        score: float | None = None,
+        refined: XYXY | None = None,
+    ) -> Box:
+        """Build a box from normalised corners and the picture's (width, height) in pixels."""
+        w, h = image_wh
+        x1, y1, x2, y2 = xyxy
+        return cls(xyxy, (x1 * w, y1 * h, x2 * w, y2 * h), score, refined)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A phrase of the caption and where in the picture it is."""
+
+    phrase: str
+    """The phrase without surrounding space; empty where boxes came without a phrase."""
+    span: tuple[int, int]
+    """``caption[start:end] == phrase``."""
+    boxes: tuple[Box, ...] = ()
+    """No box: the phrase was marked but not located. Several: one phrase, several instances."""
+    score: float | None = None
+    """0..1: geometric mean of the probabilities of the phrase's tokens; None if given."""
+    complete: bool = True
+    """False: the output was cut off inside this entity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time went, in seconds, and how many steps it took.
+
+    In a batch the seconds of shared passes are those of the whole batch.
+    """
+
+    preprocess: float = 0.0
+    """Decoding the file and making the pixel tensor."""
+    encode: float = 0.0
+    """Vision tower, resampler and the picture's part of the decoder's cache."""
+    prefill: float = 0.0
+    """The prompt's own tokens, up to the first new token."""
+    decode: float = 0.0
+    """All further tokens."""
+    total: float = 0.0
+    new_tokens: int = 0
+    """Tokens in the result after the prompt."""
+    passes: int = 0
+    """Decoder passes after the picture's; smaller than `new_tokens` where tokens were forced."""
+    forced_tokens: int = 0
+    """Tokens that the grammar left no choice about and that rode along in another's pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the model said about a picture."""
+
+    image: ImageInfo
+    model: str
+    precision: str
+    prompt: str
+    """The prompt as plain text, without markup."""
+    caption: str
+    """Clean text. The prompt is part of it where it begins the sentence ("An image of"), and is
+    not where it is an instruction or a question."""
+    text: str
+    """Clean text of the model's own words only."""
+    tagged: str
+    """Prompt and output with all tags and location tokens."""
+    marked: str
+    """Like `tagged`, without location tokens and their tags: phrases only."""
+    raw: str
+    """What `transformers` calls the generated text: the picture's slots come out as words."""
+    entities: tuple[Entity, ...]
+    token_ids: tuple[int, ...]
+    """The generated tokens, without the prompt."""
+    finish_reason: FinishReason
+    """stop: the model ended; length: `max_new_tokens` reached; complete: the task's own end
+    (a grounded phrase got its boxes); cancelled: the caller stopped it."""
+    timing: Timing = field(default_factory=Timing)
+    warnings: tuple[str, ...] = ()
+    """What could not be read as well-formed grounded text, in words."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers, with the schema's version."""
+        return {"schema": SCHEMA_VERSION, **_plain(asdict(self))}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict()` as JSON: UTF-8 text, NaN never occurs."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Description:
+        """Read what `to_dict()` wrote.
+
+        Raises:
+            InputError: another schema version, or a field is missing or of another shape.
+        """
+        if data.get("schema") != SCHEMA_VERSION:
+            raise InputError(
+                f"description schema is {data.get('schema')!r}; this version reads {SCHEMA_VERSION}"
+            )
+        try:
+            values = {k: v for k, v in data.items() if k != "schema"}
+            values["image"] = ImageInfo(**data["image"])
+            values["timing"] = Timing(**data["timing"])
+            values["entities"] = tuple(_entity(e) for e in data["entities"])
+            values["token_ids"] = tuple(int(i) for i in data["token_ids"])
+            values["warnings"] = tuple(data["warnings"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as e:
+            raise InputError(f"not a description of schema {SCHEMA_VERSION}: {e}") from e
+
+    @classmethod
+    def from_json(cls, text: str) -> Description:
+        """Read what `to_json()` wrote. Raises `InputError` like `from_dict`."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as e:
+            raise InputError(f"not JSON: {e}") from e
+        if not isinstance(data, dict):
+            raise InputError("not a description: expected a JSON object")
+        return cls.from_dict(data)
+
+    def __repr__(self) -> str:
+        lines = [f"Description({self.caption!r}"]
+        for i, entity in enumerate(self.entities, 1):
+            boxes = "  ".join(
+                f"[{', '.join(f'{v:.2f}' for v in b.xyxy)}]"
+                + ("" if b.score is None else f" {b.score:.2f}")
+                for b in entity.boxes
+            )
+            lines.append(f"  {i}. {entity.phrase!r}  {boxes or '(no box)'}")
+        lines.append(
+            f"  {self.image.path} {self.image.width}x{self.image.height}, {self.model} "
+            f"{self.precision}, {len(self.token_ids)} tokens, {self.finish_reason}, "
+            f"{self.timing.total:.2f} s)"
+        )
+        return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _xyxy(values: Sequence[float]) -> XYXY:
+    x1, y1, x2, y2 = values
+    return (float(x1), float(y1), float(x2), float(y2))
+
+
+def _entity(data: Mapping[str, Any]) -> Entity:
+    start, end = data["span"]
+    boxes = tuple(
+        Box(
+            _xyxy(b["xyxy"]),
+            _xyxy(b["xyxy_px"]),
+            b["score"],
+            None if b["refined"] is None else _xyxy(b["refined"]),
+        )
+        for b in data["boxes"]
+    )
+    return Entity(data["phrase"], (int(start), int(end)), boxes, data["score"], data["complete"])
