@@ -1,0 +1,124 @@
+"""Keys and values of every position that any open branch can see: a batch is one sequence.
+
+All branches (pictures, questions, beams) share one buffer per layer. A branch is the list of
+slots that it sees; slots are shared freely, so that ten questions about one picture hold its keys
+and values once, and a beam forks by copying a list of integers, never a tensor. The price is that
+a row's attention also runs over slots that are masked out: small beside the weights that every
+pass reads, as long as dead slots are dropped (`keep`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Slots = NDArray[np.int64]
+
+HIDDEN = -1e30
+"""Added to the attention score of a position that a row must not see."""
+
+_STEP = 128
+
+
+class Arena:
+    """The buffers and how many of their slots are in use.
+
+    Args:
+        layers: decoder layers.
+        heads: attention heads.
+        head_width: channels per head.
+        capacity: slots to allocate at first; grows as needed.
+    """
+
+    def __init__(self, layers: int, heads: int, head_width: int, capacity: int) -> None:
+        self.used = 0
+        self.capacity = -(-max(capacity, 1) // _STEP) * _STEP
+        self._shape = (1, heads, self.capacity, head_width)
+        # Filled, not just allocated: a page that is touched for the first time inside a pass
+        # costs a fault there (measured: up to 0.06 s a pass at full size).
+        self.keys = [np.full(self._shape, 0, np.float32) for _ in range(layers)]
+        self.values = [np.full(self._shape, 0, np.float32) for _ in range(layers)]
+        self.generation = 0
+        """Changes whenever the buffers are other arrays than before: time to bind them anew."""
+
+    def reserve(self, extra: int) -> None:
+        """Make room for `extra` more slots."""
+        if self.used + extra <= self.capacity:
+            return
+        wanted = max(self.used + extra, self.capacity * 3 // 2)
+        self.capacity = -(-wanted // _STEP) * _STEP
+        self._shape = (1, self._shape[1], self.capacity, self._shape[3])
+        for buffers in (self.keys, self.values):
+            for i, old in enumerate(buffers):
+                new = np.full(self._shape, 0, np.float32)
+                new[:, :, : self.used] = old[:, :, : self.used]
+                buffers[i] = new
+        self.generation += 1
+
+    def place(self, keys: Float, values: Float) -> Slots:
+        """Copy keys and values of P positions in; return their slots.
+
+        Args:
+            keys: float32 (layers, heads, P, head width); `values` alike.
+        """
+        count = keys.shape[2]
+        self.reserve(count)
+        start, stop = self.used, self.used + count
+        for i in range(len(self.keys)):
+            self.keys[i][0, :, start:stop] = keys[i]
+            self.values[i][0, :, start:stop] = values[i]
+        self.used = stop
+        return np.arange(start, stop)
+
+    def read(self, slots: Slots) -> tuple[Float, Float]:
+        """Return copies of keys and values at `slots`, each (layers, heads, P, head width)."""
+        return (
+            np.stack([k[0][:, slots] for k in self.keys]),
+            np.stack([v[0][:, slots] for v in self.values]),
+        )
+
+    def keep(self, live: NDArray[np.bool_]) -> Slots:
+        """Drop the slots that are not marked, closing the gaps.
+
+        Args:
+            live: bool (used,).
+
+        Returns:
+            int64 (used before,): each old slot's new number, -1 for dropped ones.
+        """
+        kept = np.flatnonzero(live)
+        renumbered = np.full(self.used, -1, np.int64)
+        renumbered[kept] = np.arange(len(kept))
+        first = int(np.argmin(live)) if not live.all() else self.used
+        moved = kept[kept > first]
+        stop = first + len(moved)
+        for buffers in (self.keys, self.values):
+            for buffer in buffers:
+                buffer[0, :, first:stop] = buffer[0][:, moved]
+        self.used = len(kept)
+        return renumbered
+
+
+def visibility(total: int, rows: Sequence[tuple[Slots, int]]) -> Float:
+    """Return the additive attention bias of one pass, float32 (1, 1, S, total).
+
+    Args:
+        total: slots in use after the pass; the pass's own S rows are the last of them.
+        rows: for each branch of the pass, in row order: the slots it saw before and the number of
+            rows it adds. A row also sees its branch's earlier rows and itself: the operator is
+            causal, so that opening a branch's whole square is enough.
+    """
+    count = sum(n for _, n in rows)
+    past = total - count
+    if len(rows) == 1 and len(rows[0][0]) == past:
+        return np.zeros((1, 1, count, total), np.float32)  # the operator itself is causal
+    bias = np.full((count, total), HIDDEN, np.float32)
+    row = 0
+    for slots, n in rows:
+        bias[row : row + n, slots] = 0
+        bias[row : row + n, past + row : past + row + n] = 0
+        row += n
+    return bias[None, None]

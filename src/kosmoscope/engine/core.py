@@ -1,0 +1,205 @@
+"""The model's parts, opened: pixels -> picture states, ids -> embedded rows, hidden -> logits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kosmoscope.engine.arena import Float
+from kosmoscope.engine.pack import Feed, Pack
+from kosmoscope.engine.sessions import open_session, thread_count
+from kosmoscope.errors import CheckpointError, PromptError
+from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted
+from kosmoscope.tokens import TokenSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureState:
+    """An encoded picture: a value to ask any number of questions about, from any thread."""
+
+    embeddings: Float
+    """The resampler's output, float32 (latents, D)."""
+    keys: Float = field(repr=False)
+    """The decoder's keys of the prefix ``<s><image>...</image>``, float32
+    (layers, heads, latents + 3, D / heads)."""
+    values: Float = field(repr=False)
+    model: str
+    """Identifies the converted model that made it; another model refuses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIds:
+    """A prompt as the engine sees it."""
+
+    ids: tuple[int, ...]
+    """All token ids; a picture's slots hold the placeholder ids of `slot_ids`."""
+    pictures: tuple[tuple[int, PictureState], ...]
+    """For each picture, the index of its first slot in `ids`, ascending."""
+
+
+class Engine:
+    """A converted model, opened. Safe to use from several threads.
+
+    Args:
+        converted: the folder.
+        tokens: ids with a meaning.
+        threads: for the operators; None for one per processor.
+    """
+
+    def __init__(self, converted: Converted, tokens: TokenSet, threads: int | None = None) -> None:
+        self.config: ModelConfig = converted.config
+        self.tokens = tokens
+        self.stops = converted.stops
+        self.threads = thread_count(threads)
+        self.key = f"{converted.manifest.source_sha256[:16]}-{converted.manifest.precision}"
+        exact = converted.manifest.precision == "fp32"
+        folder = converted.folder
+        self._vision = open_session(folder / "vision.onnx", self.threads, optimize=exact)
+        self._decoder = open_session(folder / "decoder.onnx", self.threads, optimize=exact)
+        self._head = open_session(folder / "head.onnx", self.threads, optimize=exact)
+        t = self.config.text
+        self._embeddings = _mapped(folder / EMBEDDINGS, (t.vocab_size, t.width))
+        self._structure = np.ascontiguousarray(
+            _mapped(folder / STRUCTURE, (tokens.location_count + 2, t.width)).T
+        )
+        self._scale = np.float32(math.sqrt(t.width) if t.scale_embedding else 1.0)
+
+    @property
+    def slot_ids(self) -> tuple[int, ...]:
+        """The ids that stand in a picture's slots, as in transformers: real words, never read."""
+        first = self.tokens.unk + 1
+        return tuple(range(first, first + self.config.latents))
+
+    @cached_property
+    def prefix_ids(self) -> tuple[int, ...]:
+        """``<s><image>`` + slots + ``</image>``, with which every ordinary prompt begins."""
+        tokens = self.tokens
+        return (tokens.bos, tokens.image_open, *self.slot_ids, tokens.image_close)
+
+    def encode(self, pixels: NDArray[np.float32]) -> PictureState:
+        """Encode one picture.
+
+        One at a time on purpose: 257 rows already keep the arithmetic busy, and where activations
+        are rounded with one scale a tensor, a neighbour in a batch would change the result.
+
+        Args:
+            pixels: float32 (3, S, S), from `kosmoscope.images.pixel_tensor`.
+        """
+        embeddings: Float = self._vision.run(["embeddings"], {"pixels": pixels[None]})[0][0]
+        pack = self.pack(len(self.prefix_ids))
+        rows = self.embed(self.prefix_ids, 0)
+        self._insert(rows, embeddings, 2, 0)
+        _, (slots,) = pack.forward([Feed(np.arange(0), rows)])
+        return PictureState(embeddings, *pack.arena.read(slots), self.key)
+
+    def pack(self, capacity: int) -> Pack:
+        """Return an empty pack with room for `capacity` positions at first."""
+        t = self.config.text
+        return Pack(self._decoder, t.layers, t.heads, t.head_width, capacity)
+
+    def embed(self, ids: tuple[int, ...], start: int) -> Float:
+        """Return the decoder's input rows for tokens at indices start.. of a text.
+
+        Args:
+            ids: n token ids.
+            start: how many tokens precede them.
+
+        Returns:
+            float32 (n, D): embedding times sqrt(D), plus the sinusoidal position.
+        """
+        rows: Float = self._embeddings[list(ids)].astype(np.float32) * self._scale
+        pad = self.tokens.pad
+        # Counted as transformers does: the first token has position pad + 1, a pad has none.
+        places = [pad if i == pad else pad + 1 + start + n for n, i in enumerate(ids)]
+        return rows + self._positions(max(places))[places]
+
+    def prompt_rows(self, prompt: PromptIds) -> tuple[PictureState | None, int, Float]:
+        """Return what must still be computed of a prompt.
+
+        Returns:
+            the picture whose stored prefix begins the prompt (or None), the number of tokens that
+            it covers, and the rows of all further tokens, float32 (n, D), n >= 1.
+
+        Raises:
+            PromptError: a picture was encoded by another model, or the prompt is too long.
+        """
+        for _, picture in prompt.pictures:
+            if picture.model != self.key:
+                raise PromptError(
+                    f"the picture was encoded by model {picture.model}, this is {self.key}: "
+                    "encode it again"
+                )
+        limit = self.config.text.max_positions
+        if len(prompt.ids) >= limit:
+            raise PromptError(f"the prompt has {len(prompt.ids)} tokens; the model reads {limit}")
+        known, first = 0, None
+        prefix = self.prefix_ids
+        if (
+            prompt.pictures
+            and prompt.pictures[0][0] == 2
+            and prompt.ids[: len(prefix)] == prefix
+            and len(prompt.ids) > len(prefix)
+        ):
+            known, first = len(prefix), prompt.pictures[0][1]
+        rows = self.embed(prompt.ids[known:], known)
+        for start, picture in prompt.pictures[1 if known else 0 :]:
+            self._insert(rows, picture.embeddings, start, known)
+        return first, known, rows
+
+    def logits(self, hidden: Float) -> Float:
+        """Return scores of all tokens: hidden float32 (R, D) -> float32 (R, vocabulary)."""
+        result: Float = self._head.run(["logits"], {"hidden": np.ascontiguousarray(hidden)})[0]
+        return result
+
+    def structure_logits(self, hidden: Float) -> Float:
+        """Return scores of all that can follow ``<object>``.
+
+        Returns:
+            float32 (R, locations + 2): the location tokens, ``</object>``, the delimiter; exact
+            whatever the model's precision, and a sixtieth of the head's work.
+        """
+        result: Float = hidden @ self._structure
+        return result
+
+    def _insert(self, rows: Float, embeddings: Float, start: int, offset: int) -> None:
+        """Put a picture's embeddings in place of the slots' words, keeping the positions."""
+        places = np.arange(start, start + len(embeddings)) + self.tokens.pad + 1
+        table = self._positions(int(places[-1]))
+        rows[start - offset : start - offset + len(embeddings)] = (
+            embeddings * self._scale + table[places]
+        )
+
+    def _positions(self, last: int) -> Float:
+        """Return the sinusoidal table, float32 (>= last + 1, D).
+
+        Halves [sin | cos], frequencies ``10000 ** (-i / (half - 1))``; the row of the pad is zero.
+        Source: transformers, Kosmos2TextSinusoidalPositionalEmbedding (after tensor2tensor).
+        """
+        table: Float | None = getattr(self, "_table", None)
+        if table is None or len(table) <= last:
+            half = self.config.text.width // 2
+            step = np.float32(math.log(10000) / (half - 1))
+            frequencies = np.exp(np.arange(half, dtype=np.float32) * -step)
+            rows = max(last + 1, min(256, self.config.text.max_positions))
+            angles = np.arange(rows, dtype=np.float32)[:, None] * frequencies
+            table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+            table[self.tokens.pad] = 0
+            self._table: Float = table
+        return table
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as e:
+        raise CheckpointError(f"{path}: not a readable array: {e}") from e
+    if array.shape != shape or array.dtype not in (np.float32, np.float16):
+        raise CheckpointError(f"{path}: {array.dtype} {array.shape}; expected floats {shape}")
+    return array  # type: ignore[no-any-return]

@@ -1,0 +1,231 @@
+"""The checkpoint's config.json, checked and typed. Nothing is hard-coded to the released sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kosmoscope.errors import CheckpointError
+from kosmoscope.model.jsonfile import read_object
+
+# Keys of transformers' config files that only training, generation defaults or bookkeeping use.
+# They are named so that a key which nobody knows stops the load: it may change what the numbers
+# mean.
+_BOOKKEEPING = frozenset(
+    """
+    add_cross_attention architectures attention_dropout activation_dropout bad_words_ids
+    begin_suppress_tokens chunk_size_feed_forward cross_attention_hidden_size
+    decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping
+    encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task
+    forced_bos_token_id forced_eos_token_id id2label init_std initializer_factor initializer_range
+    is_composition is_decoder is_encoder_decoder label2id layerdrop length_penalty max_length
+    min_length no_repeat_ngram_size num_beam_groups num_beams num_return_sequences
+    output_attentions output_hidden_states output_scores prefix problem_type projection_dim
+    pruned_heads remove_invalid_values repetition_penalty return_dict return_dict_in_generate
+    sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss
+    tie_encoder_decoder tokenizer_class top_k top_p torch_dtype torchscript transformers_version
+    typical_p use_bfloat16 use_cache
+    """.split()
+)
+
+ACTIVATIONS = ("gelu", "quick_gelu")
+
+
+@dataclass(frozen=True, slots=True)
+class TextConfig:
+    """Sizes of the decoder."""
+
+    vocab_size: int
+    max_positions: int
+    width: int
+    layers: int
+    ffn_width: int
+    heads: int
+    activation: str
+    eps: float
+    scale_embedding: bool
+    bos: int
+    pad: int
+    eos: int
+
+    @property
+    def head_width(self) -> int:
+        """Channels per attention head."""
+        return self.width // self.heads
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """Sizes of the vision tower."""
+
+    width: int
+    ffn_width: int
+    layers: int
+    heads: int
+    channels: int
+    image_size: int
+    patch_size: int
+    activation: str
+    eps: float
+
+    @property
+    def patches(self) -> int:
+        """Number of patches, without the class token."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes of the whole model."""
+
+    text: TextConfig
+    vision: VisionConfig
+    latents: int
+    tied: bool
+    """The head is the embedding (no weights of its own)."""
+
+    @classmethod
+    def from_file(cls, path: Path) -> ModelConfig:
+        """Read config.json.
+
+        Raises:
+            CheckpointError: not JSON, another architecture, a key that nobody knows, or sizes
+                that cannot belong together. The message names the file and the key.
+        """
+        data = read_object(path)
+        kind = data.get("model_type")
+        if kind != "kosmos-2":
+            raise CheckpointError(f"{path}: model_type is {kind!r}; this engine runs 'kosmos-2'")
+        return _Reader(path).model(data)
+
+
+class _Reader:
+    """Reads keys and remembers which, so that those left over can be named."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, problem: str) -> CheckpointError:
+        return CheckpointError(f"{self.path}: {problem}")
+
+    def model(self, data: Mapping[str, Any]) -> ModelConfig:
+        self.known(data, "", {"model_type", "text_config", "vision_config", "latent_query_num",
+                              "tie_word_embeddings", "bos_token_id", "eos_token_id",
+                              "pad_token_id"})  # fmt: skip
+        text = self.text(self.section(data, "text_config"))
+        vision = self.vision(self.section(data, "vision_config"))
+        latents = self.integer(data, "latent_query_num", 64)
+        tied = self.flag(data, "tie_word_embeddings", True)
+        return ModelConfig(text, vision, latents, tied)
+
+    def text(self, data: Mapping[str, Any]) -> TextConfig:
+        self.known(data, "text_config.", {
+            "model_type", "vocab_size", "max_position_embeddings", "embed_dim", "layers",
+            "ffn_dim", "attention_heads", "activation_function", "layer_norm_eps",
+            "scale_embedding", "bos_token_id", "pad_token_id", "eos_token_id",
+            "tie_word_embeddings"})  # fmt: skip
+        if self.flag(data, "add_cross_attention", False):
+            raise self.fail("text_config.add_cross_attention is true; this engine has no encoder")
+        eos = data.get("eos_token_id", 2)
+        config = TextConfig(
+            vocab_size=self.integer(data, "vocab_size", 65037),
+            max_positions=self.integer(data, "max_position_embeddings", 2048),
+            width=self.integer(data, "embed_dim", 2048),
+            layers=self.integer(data, "layers", 24),
+            ffn_width=self.integer(data, "ffn_dim", 8192),
+            heads=self.integer(data, "attention_heads", 32),
+            activation=self.activation(data, "activation_function", "gelu"),
+            eps=self.number(data, "layer_norm_eps", 1e-5),
+            scale_embedding=self.flag(data, "scale_embedding", True),
+            bos=self.token(data, "bos_token_id", 0),
+            pad=self.token(data, "pad_token_id", 1),
+            eos=self.token({"eos_token_id": eos[0] if isinstance(eos, list) else eos},
+                           "eos_token_id", 2),  # fmt: skip
+        )
+        if config.width % config.heads:
+            raise self.fail(
+                f"embed_dim {config.width} cannot be split into {config.heads} attention_heads"
+            )
+        if config.head_width % 8:
+            raise self.fail(
+                f"embed_dim / attention_heads is {config.head_width}; "
+                "the attention kernel needs a multiple of 8"
+            )
+        return config
+
+    def vision(self, data: Mapping[str, Any]) -> VisionConfig:
+        self.known(data, "vision_config.", {
+            "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
+            "num_attention_heads", "num_channels", "image_size", "patch_size", "hidden_act",
+            "layer_norm_eps", "bos_token_id", "pad_token_id", "eos_token_id",
+            "tie_word_embeddings"})  # fmt: skip
+        kind = data.get("model_type", "kosmos_2_vision_model")
+        if kind != "kosmos_2_vision_model":
+            raise self.fail(f"vision_config.model_type is {kind!r}: no such vision tower here")
+        config = VisionConfig(
+            width=self.integer(data, "hidden_size", 1024),
+            ffn_width=self.integer(data, "intermediate_size", 4096),
+            layers=self.integer(data, "num_hidden_layers", 24),
+            heads=self.integer(data, "num_attention_heads", 16),
+            channels=self.integer(data, "num_channels", 3),
+            image_size=self.integer(data, "image_size", 224),
+            patch_size=self.integer(data, "patch_size", 14),
+            activation=self.activation(data, "hidden_act", "quick_gelu"),
+            eps=self.number(data, "layer_norm_eps", 1e-5),
+        )
+        if config.width % config.heads:
+            raise self.fail(
+                f"hidden_size {config.width} cannot be split into {config.heads} heads"
+            )
+        if config.image_size < config.patch_size:
+            raise self.fail(
+                f"image_size {config.image_size} is smaller than patch_size {config.patch_size}"
+            )
+        if config.channels != 3:
+            raise self.fail(f"num_channels is {config.channels}; pictures here have 3")
+        return config
+
+    def known(self, data: Mapping[str, Any], prefix: str, keys: set[str]) -> None:
+        surplus = sorted(
+            k for k in data if k not in keys and k not in _BOOKKEEPING and not k.startswith("_")
+        )
+        if surplus:
+            raise self.fail(f"unknown key {prefix}{surplus[0]}: it may change what the model means")
+
+    def section(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        value = data.get(key)
+        if not isinstance(value, dict):
+            raise self.fail(f"{key} is missing or not an object")
+        return value
+
+    def integer(self, data: Mapping[str, Any], key: str, default: int) -> int:
+        value = data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 2**24:
+            raise self.fail(f"{key} is {value!r}; expected a positive whole number")
+        return value
+
+    def token(self, data: Mapping[str, Any], key: str, default: int) -> int:
+        value = data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self.fail(f"{key} is {value!r}; expected a token id")
+        return value
+
+    def number(self, data: Mapping[str, Any], key: str, default: float) -> float:
+        value = data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            raise self.fail(f"{key} is {value!r}; expected a number between 0 and 1")
+        return float(value)
+
+    def flag(self, data: Mapping[str, Any], key: str, default: bool) -> bool:
+        value = data.get(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(f"{key} is {value!r}; expected true or false")
+        return value
+
+    def activation(self, data: Mapping[str, Any], key: str, default: str) -> str:
+        value = data.get(key, default)
+        if value not in ACTIVATIONS:
+            raise self.fail(f"{key} is {value!r}; known are {', '.join(ACTIVATIONS)}")
+        return str(value)

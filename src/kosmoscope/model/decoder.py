@@ -1,0 +1,141 @@
+"""The decoder graph and the head.
+
+The decoder reads S rows of one packed sequence at a time. Which earlier positions a row may see is
+told by `bias`, so that one pass can serve any mix of prompts, questions about one picture, beams
+and forced tokens: a batch is one sequence with a mask (see `kosmoscope.engine`). Keys and values
+lie in buffers of fixed capacity that the graph reads and extends in place.
+
+Source: transformers, models/kosmos2/modeling_kosmos2.py (Kosmos2TextTransformer; Magneto's
+sub-layer norms, arXiv:2210.06423).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto
+
+from kosmoscope.model.checkpoint import HEAD, TEXT, Checkpoint
+from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.graph import CONTRIB, INT8_BLOCK, GraphWriter
+from kosmoscope.model.quantization import (
+    Float,
+    LinearKind,
+    block_size,
+    quantize_blocks,
+    smooth,
+)
+
+_HEAD_ROWS = 4096
+
+
+def write_decoder(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+    """Write the graph and its weights to `path` and beside it.
+
+    Inputs: x float32 (1, S, D), embedded rows; bias float32 (1, 1, S, T), 0 where a row may see a
+    position and very negative where not, T = past + S; last int32 (1,) = T - 1; total int32 (1,)
+    = T; key.i and value.i float32 (1, heads, capacity, D / heads). Outputs: hidden float32
+    (1, S, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
+    """
+    with GraphWriter(path) as g:
+        _Decoder(g, config, source, kind).write()
+
+
+class _Decoder:
+    def __init__(
+        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: LinearKind
+    ) -> None:
+        self.g, self.t, self.source, self.kind = g, config.text, source, kind
+
+    def pair(self, name: str) -> tuple[Float, Float]:
+        return self.source.tensor(name + ".weight"), self.source.tensor(name + ".bias")
+
+    def write(self) -> None:
+        g, t = self.g, self.t
+        x = g.input("x", [1, "rows", t.width])
+        g.input("bias", [1, 1, "rows", "total_positions"])
+        g.input("last", [1], TensorProto.INT32)
+        g.input("total", [1], TensorProto.INT32)
+        for i in range(t.layers):
+            x = self.layer(i, x)
+        g.norm(x, *self.pair(TEXT + "layer_norm"), t.eps, "hidden")
+        g.output("hidden", [1, "rows", t.width])
+
+    def layer(self, i: int, x: str) -> str:
+        g, t = self.g, self.t
+        source, name = f"{TEXT}layers.{i}.", f"layer.{i}"
+        buffers: list[int | str] = [1, t.heads, "capacity", t.head_width]
+        g.input(f"key.{i}", buffers)
+        g.input(f"value.{i}", buffers)
+
+        parts = [self.pair(f"{source}self_attn.{p}_proj") for p in "qkv"]
+        weight = np.concatenate([w for w, _ in parts])
+        bias = np.concatenate([b for _, b in parts])
+        h, weight = self.fed_by_norm(x, source + "self_attn_layer_norm", weight, name + ".attn")
+        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (1, S, 3 D)
+        g.nodes(
+            "GroupQueryAttention",
+            [qkv, "", "", f"key.{i}", f"value.{i}", "last", "total", "", "", "", "bias"],
+            [name + ".attended", f"new_key.{i}", f"new_value.{i}"],
+            CONTRIB,
+            num_heads=t.heads,
+            kv_num_heads=t.heads,
+            do_rotary=0,
+        )
+        g.output(f"new_key.{i}", buffers)
+        g.output(f"new_value.{i}", buffers)
+        out, out_bias = self.pair(source + "self_attn.out_proj")
+        h, out = self.fed_by_norm(
+            name + ".attended", source + "self_attn.inner_attn_ln", out, name + ".inner"
+        )
+        x = g.node("Add", [x, g.linear(h, out, out_bias, self.kind, name + ".o")], name + ".mid")
+
+        fc1, fc1_bias = self.pair(source + "ffn.fc1")
+        h, fc1 = self.fed_by_norm(x, source + "final_layer_norm", fc1, name + ".ffn")
+        h = g.linear(h, fc1, fc1_bias, self.kind, name + ".fc1")
+        h = g.activation(t.activation, h, name + ".act")
+        fc2, fc2_bias = self.pair(source + "ffn.fc2")
+        h, fc2 = self.fed_by_norm(h, source + "ffn.ffn_layernorm", fc2, name + ".ffn_inner")
+        return g.node("Add", [x, g.linear(h, fc2, fc2_bias, self.kind, name + ".fc2")], name)
+
+    def fed_by_norm(self, x: str, norm: str, weight: Float, name: str) -> tuple[str, Float]:
+        """Add the norm; where numbers get rounded, even out its channels first."""
+        gain, shift = self.pair(norm)
+        if self.kind != "fp32":
+            gain, shift, (weight,) = smooth(gain, shift, [weight])
+        return self.g.norm(x, gain, shift, self.t.eps, name), weight
+
+
+def head_name(config: ModelConfig) -> str:
+    """Return the name of the tensor that is the head's matrix."""
+    return TEXT + "embed_tokens.weight" if config.tied else HEAD
+
+
+def head_rows(config: ModelConfig, source: Checkpoint) -> Iterator[Float]:
+    """Yield the head's matrix (vocabulary, D) in blocks of rows."""
+    name = head_name(config)
+    for start in range(0, config.text.vocab_size, _HEAD_ROWS):
+        yield source.rows(name, start, min(start + _HEAD_ROWS, config.text.vocab_size))
+
+
+def write_head(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+    """Write the head's graph: hidden float32 (R, D) -> logits float32 (R, vocabulary)."""
+    t = config.text
+    with GraphWriter(path) as g:
+        hidden = g.input("hidden", ["rows", t.width])
+        if kind == "fp32":
+            shape = (t.vocab_size, t.width)
+            weight = g.weight_rows("head.weight", shape, head_rows(config, source))
+            g.node("Gemm", [hidden, weight], "logits", transB=1)
+        else:
+            block = block_size(t.width, INT8_BLOCK)
+            blocks = [quantize_blocks(rows, 8, block) for rows in head_rows(config, source)]
+            weight = g.weight("head.weight", np.concatenate([b.packed for b in blocks]))
+            scale = g.weight("head.scale", np.concatenate([b.scales for b in blocks]))
+            g.node(
+                "MatMulNBits", [hidden, weight, scale], "logits", CONTRIB,
+                K=t.width, N=t.vocab_size, bits=8, block_size=block, accuracy_level=4,
+            )  # fmt: skip
+        g.output("logits", ["rows", t.vocab_size])

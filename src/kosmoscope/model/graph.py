@@ -1,0 +1,185 @@
+"""A small writer of ONNX graphs whose weights stream to a file beside them.
+
+No more than one tensor is in memory at a time. The weights' file is laid out for mapping: every
+large tensor begins on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from kosmoscope.model.quantization import (
+    LinearKind,
+    block_size,
+    quantize_blocks,
+    quantize_columns,
+)
+
+CONTRIB = "com.microsoft"
+_OPSET = 20  # the first with Gelu
+_PAGE = 4096
+_INLINE_BYTES = 512
+
+INT8_BLOCK = 128
+INT4_BLOCK = 64
+
+
+class GraphWriter:
+    """Builds `path` (model.onnx) and `path` with suffix .data (its weights).
+
+    Use as a context manager; on leaving without an error the graph is checked and saved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._data_path = path.with_suffix(".data")
+        self._data: BinaryIO = self._data_path.open("wb")
+        self._nodes: list[Any] = []
+        self._weights: list[Any] = []
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+        self._names: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._data.close()
+        if kind is None:
+            self._save()
+
+    def input(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> str:
+        """Declare an input; a string in `shape` is a free dimension."""
+        self._inputs.append(helper.make_tensor_value_info(name, dtype, list(shape)))
+        return name
+
+    def output(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> None:
+        """Declare an output, the name of a value that some node makes."""
+        self._outputs.append(helper.make_tensor_value_info(name, dtype, list(shape)))
+
+    def weight(self, name: str, value: NDArray[Any]) -> str:
+        """Store a constant; large ones go to the weights' file."""
+        value = np.ascontiguousarray(value)
+        if value.nbytes <= _INLINE_BYTES:
+            self._weights.append(numpy_helper.from_array(value, name))
+            return name
+        self._begin(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape, value.nbytes)
+        self._data.write(memoryview(value).cast("B"))
+        return name
+
+    def weight_rows(self, name: str, shape: tuple[int, int], rows: Any) -> str:
+        """Store a float32 matrix that comes as an iterator of row blocks."""
+        self._begin(name, TensorProto.FLOAT, shape, shape[0] * shape[1] * 4)
+        for block in rows:
+            self._data.write(memoryview(np.ascontiguousarray(block, np.float32)).cast("B"))
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> str:
+        """Add a node with one output, named `output`; returns that name."""
+        self.nodes(op, inputs, [output], domain, **attrs)
+        return output
+
+    def nodes(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attrs: Any
+    ) -> None:
+        """Add a node with several outputs."""
+        for name in outputs:
+            assert not name or name not in self._names, f"{name} is made twice"
+            self._names.add(name)
+        self._nodes.append(
+            helper.make_node(op, list(inputs), list(outputs), domain=domain, **attrs)
+        )
+
+    def norm(
+        self,
+        x: str,
+        gain: NDArray[np.float32],
+        shift: NDArray[np.float32],
+        eps: float,
+        output: str,
+    ) -> str:
+        """Layer norm over the last axis."""
+        names = [x, self.weight(output + ".gain", gain), self.weight(output + ".shift", shift)]
+        return self.node("LayerNormalization", names, output, axis=-1, epsilon=eps)
+
+    def activation(self, kind: str, x: str, output: str) -> str:
+        """gelu (exact, with erf) or quick_gelu (x * sigmoid(1.702 x))."""
+        if kind == "gelu":
+            return self.node("Gelu", [x], output)
+        return self.node("QuickGelu", [x], output, CONTRIB, alpha=1.702)
+
+    def linear(
+        self,
+        x: str,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        kind: LinearKind,
+        output: str,
+    ) -> str:
+        """``x @ weight.T + bias``: x (..., K), weight (N, K), bias (N,) -> (..., N)."""
+        n, k = weight.shape
+        if kind == "fp32":
+            w = self.weight(output + ".weight", weight.T)
+            product = self.node("MatMul", [x, w], output + ".product")
+            return self.node("Add", [product, self.weight(output + ".bias", bias)], output)
+        if kind == "int8_dynamic":
+            columns = quantize_columns(weight)
+            names = [
+                x,
+                self.weight(output + ".weight", columns.values),
+                self.weight(output + ".scale", columns.scales),
+                self.weight(output + ".zero", np.zeros(n, np.int8)),
+                self.weight(output + ".bias", bias),
+            ]
+            return self.node("DynamicQuantizeMatMul", names, output, CONTRIB)
+        bits, wanted = (8, INT8_BLOCK) if kind == "int8" else (4, INT4_BLOCK)
+        blocks = quantize_blocks(weight, bits, block_size(k, wanted))
+        names = [
+            x,
+            self.weight(output + ".weight", blocks.packed),
+            self.weight(output + ".scale", blocks.scales),
+            "",
+            "",
+            self.weight(output + ".bias", bias),
+        ]
+        # accuracy_level 4: activations become int8 block by block, which the fast kernels need.
+        return self.node(
+            "MatMulNBits", names, output, CONTRIB,
+            K=k, N=n, bits=bits, block_size=blocks.block, accuracy_level=4,
+        )  # fmt: skip
+
+    def _begin(self, name: str, dtype: int, shape: Sequence[int], nbytes: int) -> None:
+        self._data.write(b"\0" * (-self._data.tell() % _PAGE))
+        tensor = TensorProto(name=name, data_type=dtype, dims=list(shape))
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (
+            ("location", self._data_path.name),
+            ("offset", str(self._data.tell())),
+            ("length", str(nbytes)),
+        ):
+            tensor.external_data.add(key=key, value=value)
+        self._weights.append(tensor)
+
+    def _save(self) -> None:
+        graph = helper.make_graph(
+            self._nodes, self.path.stem, self._inputs, self._outputs, self._weights
+        )
+        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)]
+        # IR 10 is what opset 20 needs and what every onnxruntime from 1.18 on reads.
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        model.producer_name = "kosmoscope"
+        onnx.save(model, str(self.path))
+

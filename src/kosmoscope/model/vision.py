@@ -1,0 +1,132 @@
+"""The vision graph: pixels in, image embeddings out.
+
+pixels (B, 3, S, S) -> CLIP's vision transformer over P + 1 tokens of width W -> L2-normalised
+features (B, P + 1, W) -> resampler -> image embeddings (B, latents, D), the decoder's width.
+
+Source: transformers, models/kosmos2/modeling_kosmos2.py (Kosmos2VisionTransformer,
+Kosmos2ImageToTextProjection); the resampler's single cross-attention has neither norm nor mask.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kosmoscope.model.checkpoint import RESAMPLER, VISION, Checkpoint
+from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.graph import CONTRIB, GraphWriter
+from kosmoscope.model.quantization import Float, LinearKind, smooth
+
+
+def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+    """Write the graph and its weights to `path` and beside it.
+
+    Inputs: pixels float32 (B, 3, S, S). Outputs: embeddings float32 (B, latents, D).
+    """
+    with GraphWriter(path) as g:
+        builder = _Vision(g, config, source, kind)
+        features = builder.tower()
+        builder.resampler(features)
+
+
+class _Vision:
+    def __init__(
+        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: LinearKind
+    ) -> None:
+        self.g, self.config, self.source, self.kind = g, config, source, kind
+
+    def tensor(self, name: str) -> Float:
+        return self.source.tensor(name)
+
+    def pair(self, name: str) -> tuple[Float, Float]:
+        return self.tensor(name + ".weight"), self.tensor(name + ".bias")
+
+    def tower(self) -> str:
+        g, v = self.g, self.config.vision
+        side = v.image_size
+        pixels = g.input("pixels", ["batch", v.channels, side, side])
+        kernel = g.weight(
+            "patch_embedding", self.tensor(VISION + "embeddings.patch_embedding.weight")
+        )
+        patches = g.node(
+            "Conv", [pixels, kernel], "patches",
+            kernel_shape=[v.patch_size] * 2, strides=[v.patch_size] * 2,
+        )  # fmt: skip
+        flat = g.node(  # (B, W, rows, columns) -> (B, W, P)
+            "Reshape", [patches, g.weight("flat_shape", np.array([0, 0, -1]))], "patches.flat"
+        )
+        tokens = g.node("Transpose", [flat], "patches.tokens", perm=[0, 2, 1])  # (B, P, W)
+        batch = g.node("Shape", [pixels], "batch_size", start=0, end=1)
+        one_row = g.weight("one_row_shape", np.array([1, v.width]))
+        shape = g.node("Concat", [batch, one_row], "class_shape", axis=0)
+        class_token = self.tensor(VISION + "embeddings.class_embedding").reshape(1, 1, -1)
+        class_rows = g.node(
+            "Expand", [g.weight("class_embedding", class_token), shape], "class_rows"
+        )
+        x = g.node("Concat", [class_rows, tokens], "tokens", axis=1)  # (B, P + 1, W)
+        positions = self.tensor(VISION + "embeddings.position_embedding.weight")[None]
+        x = g.node("Add", [x, g.weight("positions", positions)], "tokens.placed")
+        x = g.norm(x, *self.pair(VISION + "pre_layrnorm"), v.eps, "vision.0")
+        for i in range(v.layers):
+            x = self.layer(i, x)
+        x = g.norm(x, *self.pair(VISION + "post_layernorm"), v.eps, "vision.normed")
+        return g.node("LpNormalization", [x], "features", axis=-1, p=2)
+
+    def layer(self, i: int, x: str) -> str:
+        g, v = self.g, self.config.vision
+        source, name = f"{VISION}encoder.layers.{i}.", f"vision.{i + 1}"
+
+        parts = [self.pair(f"{source}self_attn.{p}_proj") for p in "qkv"]
+        weight = np.concatenate([w for w, _ in parts])
+        bias = np.concatenate([b for _, b in parts])
+        h, weight = self.fed_by_norm(x, source + "layer_norm1", weight, name + ".attn.norm")
+        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (B, P + 1, 3 W)
+        split = [f"{name}.{p}" for p in "qkv"]
+        g.nodes("Split", [qkv], split, axis=-1, num_outputs=3)
+        attended = g.node(
+            "MultiHeadAttention", split, name + ".attended", CONTRIB, num_heads=v.heads
+        )
+        out = g.linear(attended, *self.pair(source + "self_attn.out_proj"), self.kind, name + ".o")
+        x = g.node("Add", [x, out], name + ".mid")
+
+        fc1, fc1_bias = self.pair(source + "mlp.fc1")
+        h, fc1 = self.fed_by_norm(x, source + "layer_norm2", fc1, name + ".mlp.norm")
+        h = g.linear(h, fc1, fc1_bias, self.kind, name + ".fc1")
+        h = g.activation(v.activation, h, name + ".act")
+        h = g.linear(h, *self.pair(source + "mlp.fc2"), self.kind, name + ".fc2")
+        return g.node("Add", [x, h], name)
+
+    def fed_by_norm(self, x: str, norm: str, weight: Float, name: str) -> tuple[str, Float]:
+        """Add the norm; where numbers get rounded, even out its channels first."""
+        gain, shift = self.pair(norm)
+        if self.kind != "fp32":
+            gain, shift, (weight,) = smooth(gain, shift, [weight])
+        return self.g.norm(x, gain, shift, self.config.vision.eps, name), weight
+
+    def resampler(self, features: str) -> None:
+        g, t = self.g, self.config.text
+        dense = g.linear(features, *self.pair(RESAMPLER + "dense"), self.kind, "resampler.dense")
+        latents = self.tensor(RESAMPLER + "latent_query")
+        projections = {p: self.pair(f"{RESAMPLER}x_attn.{p}_proj") for p in "qkv"}
+        # What the latents contribute is the same for every picture: computed here, once.
+        fixed = {p: latents @ w.T + b for p, (w, b) in projections.items()}
+        batch = "batch_size"
+        tail = g.weight("latents_shape", np.array([self.config.latents, t.width]))
+        shape = g.node("Concat", [batch, tail], "resampler.latents_shape", axis=0)
+        rows = {
+            p: g.node("Expand", [g.weight(f"resampler.{p}.fixed", fixed[p][None]), shape],
+                      f"resampler.{p}.latents")
+            for p in "qkv"
+        }  # fmt: skip
+        both = {}
+        for p in "kv":
+            seen = g.linear(dense, *projections[p], self.kind, f"resampler.{p}.seen")
+            both[p] = g.node("Concat", [seen, rows[p]], f"resampler.{p}", axis=1)
+        attended = g.node(
+            "MultiHeadAttention", [rows["q"], both["k"], both["v"]], "resampler.attended",
+            CONTRIB, num_heads=t.heads,
+        )  # fmt: skip
+        out = self.pair(RESAMPLER + "x_attn.out_proj")
+        g.linear(attended, *out, self.kind, "embeddings")
+        g.output("embeddings", ["batch", self.config.latents, t.width])

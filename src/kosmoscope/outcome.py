@@ -1,0 +1,91 @@
+"""From generated tokens to a `Description`: text, spans, boxes, scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kosmoscope.engine.boxes import box_score, refined_xyxy
+from kosmoscope.engine.generate import Token
+from kosmoscope.grammar import CellBox
+from kosmoscope.reading import ReadEntity, marked, read, tagged
+from kosmoscope.tokens import Tokenizer, cells_to_xyxy
+from kosmoscope.types import Box, Description, Entity, ImageInfo, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What must be known beside the tokens themselves."""
+
+    tokenizer: Tokenizer
+    image: ImageInfo
+    model: str
+    precision: str
+    prompt_ids: tuple[int, ...]
+    tail: int
+    """Index into `prompt_ids` of the first token after the last picture."""
+    echo: bool
+    """The prompt's text belongs into the caption."""
+
+    @property
+    def leading_ids(self) -> tuple[int, ...]:
+        """The prompt's tokens that are read as part of the caption."""
+        return self.prompt_ids[self.tail :] if self.echo else ()
+
+
+def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -> Description:
+    """Build the result from all generated tokens, in order."""
+    tokenizer = context.tokenizer
+    ids = [t.id for t in tokens]
+    tail = list(context.prompt_ids[context.tail :])
+    reading = read([*context.leading_ids, *ids], tokenizer)
+    finish = tokens[-1].finish if tokens else None
+    return Description(
+        image=context.image,
+        model=context.model,
+        precision=context.precision,
+        prompt=read(tail, tokenizer).text,
+        caption=reading.text,
+        text=read(ids, tokenizer).text,
+        tagged=tagged([*tail, *ids], tokenizer),
+        marked=marked([*tail, *ids], tokenizer),
+        raw=tokenizer.decode([*context.prompt_ids, *ids], keep_tags=True),
+        entities=tuple(entity_of(e, context, tokens) for e in reading.entities),
+        token_ids=tuple(ids),
+        finish_reason=finish or "cancelled",
+        timing=timing,
+        warnings=reading.warnings,
+    )
+
+
+def entity_of(found: ReadEntity, context: Context, tokens: Sequence[Token]) -> Entity:
+    """Give an entity its boxes and scores.
+
+    Args:
+        found: with indices into the caption's tokens (leading ones, then generated ones).
+        context: of the request.
+        tokens: the generated ones, at least up to the entity's end.
+    """
+    offset = len(context.leading_ids)
+    boxes = tuple(_box(box, context, tokens, box.index - offset) for box in found.boxes)
+    start, stop = found.tokens
+    logprobs = [
+        tokens[i].logprob for i in range(start - offset, stop - offset) if i >= 0
+    ]  # fmt: skip
+    known = [p for p in logprobs if p is not None]
+    score = math.exp(math.fsum(known) / len(known)) if known else None
+    return Entity(found.phrase, found.span, boxes, score, found.complete)
+
+
+def _box(box: CellBox, context: Context, tokens: Sequence[Token], index: int) -> Box:
+    side = context.tokenizer.tokens.side
+    xyxy = cells_to_xyxy(box.upper_left, box.lower_right, side)
+    image_wh = (context.image.width, context.image.height)
+    if index < 0:
+        return Box.of(xyxy, image_wh)
+    upper_left, lower_right = tokens[index].corner, tokens[index + 1].corner
+    assert upper_left is not None
+    assert lower_right is not None
+    score = box_score(upper_left, lower_right)
+    return Box.of(xyxy, image_wh, score, refined_xyxy(upper_left, lower_right, side))

@@ -1,0 +1,364 @@
+"""The facade: load a model, ask about pictures, get typed results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from kosmoscope.engine.core import Engine, PictureState, PromptIds
+from kosmoscope.engine.generate import Clock, Request, Token, generate
+from kosmoscope.engine.options import GenerationOptions
+from kosmoscope.errors import OptionError
+from kosmoscope.grammar import Grammar
+from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
+from kosmoscope.model.convert import ensure_converted
+from kosmoscope.model.converted import Converted
+from kosmoscope.model.hub import cached, resolve
+from kosmoscope.model.jsonfile import read_object
+from kosmoscope.model.paths import ALIASES, is_converted
+from kosmoscope.model.quantization import PRECISIONS, Precision
+from kosmoscope.outcome import Context, describe_tokens, entity_of
+from kosmoscope.prompts import (
+    CompiledPrompt,
+    Prompt,
+    ask_prompt,
+    describe_prompt,
+    ground_prompt,
+    refer_prompt,
+)
+from kosmoscope.reading import ReadEntity, StreamReader
+from kosmoscope.reading import TextDelta as ReadDelta
+from kosmoscope.tokens import Tokenizer
+from kosmoscope.types import Description, Entity, ImageInfo, Timing
+
+
+class Options(TypedDict, total=False):
+    """Keywords of the verbs; see `GenerationOptions` for what each means."""
+
+    max_new_tokens: int
+    min_new_tokens: int
+    num_beams: int
+    length_penalty: float
+    early_stopping: bool
+    temperature: float
+    top_p: float
+    seed: int
+    no_repeat_ngram_size: int
+    stop_sequences: tuple[tuple[int, ...], ...]
+    stop_after_entities: int
+    constrained: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedImage:
+    """A picture that the model has looked at: ask it anything, as often as you like.
+
+    A value: keep it, share it between threads, pass it wherever a picture is taken. Holds about
+    0.4 MB a position at Kosmos-2's size (26 MB in all).
+    """
+
+    info: ImageInfo
+    state: PictureState = field(repr=False)
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Streaming: the caption grew by this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityFound:
+    """Streaming: an entity is complete, with all its boxes."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Streaming: the end, with the whole result."""
+
+    description: Description
+
+
+Event = TextDelta | EntityFound | Finished
+
+
+def default_model() -> str:
+    """Return "kosmos-2" if its files are in the hub's cache, otherwise "pocket"."""
+    return "kosmos-2" if cached(ALIASES["kosmos-2"]) is not None else "pocket"
+
+
+def load(
+    name_or_path: str | Path | None = None,
+    precision: Precision | None = None,
+    *,
+    threads: int | None = None,
+    limits: Limits | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Scope:
+    """Load a model.
+
+    A checkpoint in the hub's format is converted on first use into the cache, then mapped.
+
+    Args:
+        name_or_path: "pocket", "kosmos-2", a hub name, a folder in the hub's format or a converted
+            folder; None for `default_model()`.
+        precision: "fp32", "int8" (the default) or "int4"; a converted folder has its own.
+        threads: for arithmetic; None for one per processor.
+        limits: of the pictures that are read.
+        progress: called with the name of each step of a conversion.
+
+    Raises:
+        ModelNotFoundError: no such name or folder, or not downloaded yet.
+        CheckpointError: a file of the model is wrong; the message names it.
+        OptionError: an unknown precision, or another one than the converted folder's.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise OptionError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    wanted = default_model() if name_or_path is None else name_or_path
+    folder = resolve(wanted)
+    if is_converted(folder):
+        converted = Converted.open(folder)
+        if precision not in (None, converted.manifest.precision):
+            raise OptionError(
+                f"{folder}: converted to {converted.manifest.precision}, asked for {precision}"
+            )
+    else:
+        name = wanted if isinstance(wanted, str) and "/" not in wanted else folder.name
+        name = _name(wanted, folder, name)
+        converted = ensure_converted(folder, precision or "int8", name=name, progress=progress)
+    return Scope(converted, threads=threads, limits=limits)
+
+
+def _name(wanted: str | Path, folder: Path, fallback: str) -> str:
+    if isinstance(wanted, str) and not Path(wanted).exists():
+        return {repository: alias for alias, repository in ALIASES.items()}.get(wanted, wanted)
+    return fallback if fallback not in (".", "") else folder.resolve().name
+
+
+class Scope:
+    """A loaded model. Safe to use from several threads.
+
+    Wherever an image is taken: a path, bytes, an open binary file, a PIL image, an array
+    (H, W, 3) uint8, or an `EncodedImage`.
+    """
+
+    def __init__(
+        self, converted: Converted, *, threads: int | None = None, limits: Limits | None = None
+    ) -> None:
+        self.tokenizer = Tokenizer.from_file(converted.folder / "tokenizer.json")
+        self.engine = Engine(converted, self.tokenizer.tokens, threads)
+        file = converted.folder / "preprocessor_config.json"
+        self.pixel_spec = PixelSpec.from_config(read_object(file), str(file))
+        self.model = converted.manifest.name
+        self.precision: Precision = converted.manifest.precision
+        self.limits = limits or Limits()
+        self._grammars = {
+            grounded: Grammar(self.tokenizer.tokens, grounded=grounded)
+            for grounded in (True, False)
+        }
+
+    def __repr__(self) -> str:
+        return f"Scope({self.model!r}, {self.precision}, {self.engine.threads} threads)"
+
+    def encode(self, image: ImageSource | EncodedImage, *, name: str | None = None) -> EncodedImage:
+        """Look at a picture once, to ask about it many times.
+
+        Args:
+            image: the picture; one that is encoded already is returned as it is.
+            name: what results call it, where it has no path.
+
+        Raises:
+            ImageError: it cannot be read; see the tree in `kosmoscope.errors`.
+        """
+        if isinstance(image, EncodedImage):
+            return image
+        began = time.perf_counter()
+        picture = read_image(image, name=name, limits=self.limits)
+        pixels = pixel_tensor(picture.rgb, self.pixel_spec)
+        read = time.perf_counter()
+        state = self.engine.encode(pixels)
+        done = time.perf_counter()
+        timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
+        return EncodedImage(picture.info, state, timing)
+
+    def describe(
+        self,
+        image: ImageSource | EncodedImage,
+        prompt: str | None = None,
+        *,
+        grounded: bool = True,
+        **options: Unpack[Options],
+    ) -> Description:
+        """Describe a picture, with boxes for the phrases.
+
+        Args:
+            image: the picture.
+            prompt: "brief" (the default), "detailed", or how the text should begin.
+            grounded: ask for boxes.
+            options: of the generation.
+
+        Raises:
+            ImageError, PromptError, OptionError: see `kosmoscope.errors`.
+        """
+        return self.complete([describe_prompt(image, prompt, grounded=grounded)], **options)[0]
+
+    def ground(
+        self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[Options]
+    ) -> Description:
+        """Find a phrase in a picture: the result's first entity is the phrase with its boxes."""
+        return self.complete([ground_prompt(image, phrase)], **options)[0]
+
+    def refer(
+        self,
+        image: ImageSource | EncodedImage,
+        box: Sequence[float],
+        **options: Unpack[Options],
+    ) -> Description:
+        """Say what is in a box (normalised xyxy). Raises `BoxError` for an unusable box."""
+        return self.complete([refer_prompt(image, box)], **options)[0]
+
+    def ask(
+        self,
+        image: ImageSource | EncodedImage,
+        question: str,
+        box: Sequence[float] | None = None,
+        *,
+        grounded: bool = True,
+        **options: Unpack[Options],
+    ) -> Description:
+        """Answer a question; the caption is the answer alone.
+
+        Args:
+            image: the picture.
+            question: in plain words; with a box, square brackets mark the phrase that it belongs
+                to: "Where is [the fire] next to?".
+            box: normalised xyxy of what the question is about.
+            grounded: ask for boxes in the answer.
+            options: of the generation.
+        """
+        return self.complete([ask_prompt(image, question, box, grounded=grounded)], **options)[0]
+
+    def complete(
+        self,
+        prompts: Sequence[Prompt],
+        options: GenerationOptions | None = None,
+        **overrides: Unpack[Options],
+    ) -> list[Description]:
+        """Go on from any prompts, together: the lower layer under the verbs.
+
+        Results equal those of one prompt at a time. A picture that occurs in several prompts
+        should be encoded first and passed encoded: its keys and values are then held once.
+        """
+        jobs = self._jobs(prompts, options, overrides)
+        clock = Clock()
+        tokens: list[list[Token]] = [[] for _ in jobs]
+        began = time.perf_counter()
+        for token in generate(self.engine, [job.request for job in jobs], clock):
+            tokens[token.request].append(token)
+        spent = time.perf_counter() - began
+        return [
+            self._description(job, found, clock, spent)
+            for job, found in zip(jobs, tokens, strict=True)
+        ]
+
+    def stream(
+        self,
+        prompt: Prompt,
+        options: GenerationOptions | None = None,
+        **overrides: Unpack[Options],
+    ) -> Iterator[Event]:
+        """Yield text and entities as they come, then `Finished`.
+
+        Closing the iterator stops the model after the pass under way.
+        """
+        (job,) = self._jobs([prompt], options, overrides)
+        began = time.perf_counter()
+        clock = Clock()
+        tokens: list[Token] = []
+        reader = StreamReader(self.tokenizer)
+        context = job.context(self)
+        for token_id in context.leading_ids:
+            yield from self._events(reader.feed(token_id), context, tokens)
+        with closing(generate(self.engine, [job.request], clock)) as source:
+            for token in source:
+                tokens.append(token)
+                yield from self._events(reader.feed(token.id), context, tokens)
+        yield from self._events(reader.finish(), context, tokens)
+        yield Finished(self._description(job, tokens, clock, time.perf_counter() - began))
+
+    def _events(
+        self,
+        items: Sequence[ReadDelta | ReadEntity],
+        context: Context,
+        tokens: Sequence[Token],
+    ) -> Iterator[Event]:
+        for item in items:
+            if isinstance(item, ReadDelta):
+                yield TextDelta(item.text)
+            else:
+                yield EntityFound(entity_of(item, context, tokens))
+
+    def _jobs(
+        self,
+        prompts: Sequence[Prompt],
+        options: GenerationOptions | None,
+        overrides: Mapping[str, object],
+    ) -> list[_Job]:
+        if options is not None and overrides:
+            raise OptionError("pass options or keywords, not both")
+        chosen = options or GenerationOptions.of(**overrides)
+        compiled = [p.compile(self.tokenizer, self.engine.slot_ids) for p in prompts]
+        return [self._job(p, c, chosen) for p, c in zip(prompts, compiled, strict=True)]
+
+    def _job(self, prompt: Prompt, compiled: CompiledPrompt, options: GenerationOptions) -> _Job:
+        images = [(start, self.encode(source)) for start, source in compiled.pictures]
+        states = tuple((start, image.state) for start, image in images)
+        if prompt.stop_after_entities and not options.stop_after_entities:
+            options = replace(options, stop_after_entities=prompt.stop_after_entities)
+        ids = PromptIds(compiled.ids, states)
+        request = Request(ids, options, self._grammars[compiled.grounded])
+        return _Job(prompt, compiled, request, images[-1][1])
+
+    def _description(
+        self, job: _Job, tokens: Sequence[Token], clock: Clock, spent: float
+    ) -> Description:
+        seen = job.image.timing
+        timing = Timing(
+            preprocess=seen.preprocess,
+            encode=seen.encode,
+            prefill=clock.prefill,
+            decode=clock.decode,
+            total=seen.total + spent,
+            new_tokens=len(tokens),
+            passes=clock.passes,
+            forced_tokens=sum(t.logprob is None for t in tokens),
+        )
+        return describe_tokens(tokens, job.context(self), timing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    prompt: Prompt
+    compiled: CompiledPrompt
+    request: Request
+    image: EncodedImage
+    """The last picture of the prompt: boxes refer to it."""
+
+    def context(self, scope: Scope) -> Context:
+        return Context(
+            tokenizer=scope.tokenizer,
+            image=self.image.info,
+            model=scope.model,
+            precision=scope.precision,
+            prompt_ids=self.compiled.ids,
+            tail=self.compiled.tail,
+            echo=self.prompt.echo,
+        )

@@ -1,0 +1,170 @@
+"""A tokenizer laid out as the released one: ordinary Unigram pieces, then the tags, then locations.
+
+The order of the vocabulary is part of the format. Image slots carry the ids 4, 5, ... of ordinary
+pieces (transformers' Kosmos2Processor writes them there), and the tags close the vocabulary, so
+that a location is `first location id + cell`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
+MASK_TOKEN = "<mask>"
+TAG_TOKENS = (
+    "</doc>",
+    "<image>",
+    "</image>",
+    "</chunk>",
+    "</line>",
+    "<phrase>",
+    "</phrase>",
+    "<object>",
+    "</object>",
+    "</delimiter_of_multi_objects/>",
+    "<grounding>",
+)
+LOCATION_COUNT = 1024  # a 32x32 grid, row by row
+ORDINARY_PIECES = 2000
+
+# Every printable ASCII character is a piece, so that no English text becomes <unk>.
+_ASCII = [chr(code) for code in range(33, 127)]
+_SPACE = "▁"
+
+
+def location_token(cell: int) -> str:
+    """The token of a grid cell, 0 (top left) to 1023 (bottom right), row by row."""
+    return f"<patch_index_{cell:04d}>"
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Lines of a UTF-8 text file, plain or gzipped (told by its name), stripped; blanks skipped."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as stream:
+        for line in stream:
+            if text := line.strip():
+                yield text
+
+
+def build_tokenizer(
+    lines: Iterable[str], *, ordinary_pieces: int = ORDINARY_PIECES, reserved_slots: int = 64
+) -> Tokenizer:
+    """Train the ordinary pieces on `lines` and lay the tags and locations behind them.
+
+    `ordinary_pieces` is an upper bound: a small corpus yields fewer. `reserved_slots` is the number
+    of image slots of the model; their ids are those of the first ordinary pieces.
+
+    Raises ValueError when the corpus yields too few pieces to stand for the image slots.
+    """
+    pieces = _train_pieces(lines, ordinary_pieces)
+    if len(pieces) < reserved_slots + 8:
+        raise ValueError(
+            f"the corpus gave {len(pieces)} ordinary pieces, "
+            f"but {reserved_slots} image slots need at least {reserved_slots + 8}"
+        )
+
+    vocabulary = [(token, 0.0) for token in SPECIAL_TOKENS] + pieces + [(MASK_TOKEN, 0.0)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
+    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme="always")
+    tokenizer.add_special_tokens(
+        [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS]
+        + [AddedToken(MASK_TOKEN, lstrip=True, normalized=False, special=True)]
+    )
+    # Exactly the flags that Kosmos2Processor uses: its own add_tokens then changes nothing. They
+    # are not special, so they outlive skip_special_tokens.
+    locations = [location_token(cell) for cell in range(LOCATION_COUNT)]
+    tokenizer.add_tokens(
+        [
+            AddedToken(token, lstrip=True, rstrip=False, normalized=False, special=False)
+            for token in [*TAG_TOKENS, *locations]
+        ]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=["<s>", "$A", "</s>"],
+        pair=["<s>", "$A", "</s>", "</s>", "$B", "</s>"],
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, each atomically."""
+    names: dict[str, Any] = {
+        "bos_token": "<s>",
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "mask_token": MASK_TOKEN,
+        "pad_token": "<pad>",
+        "sep_token": "</s>",
+        "unk_token": "<unk>",
+    }
+    config = {
+        **names,
+        "model_max_length": 2048,
+        "processor_class": "Kosmos2Processor",
+        "tokenizer_class": "XLMRobertaTokenizer",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not pretty: a thousand location tokens over eight lines each would double the file.
+    write_atomic(folder / "tokenizer.json", tokenizer.to_str(pretty=False).encode())
+    write_atomic(folder / "tokenizer_config.json", to_json(config))
+    write_atomic(folder / "special_tokens_map.json", to_json(names))
+
+
+def to_json(value: object) -> bytes:
+    """JSON as the hub's files have it: two spaces, sorted keys, a newline at the end."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write beside the target and rename, so that a reader sees the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _pre_tokenizer() -> Any:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="always"),
+        ]
+    )
+
+
+def _train_pieces(lines: Iterable[str], count: int) -> list[tuple[str, float]]:
+    """(piece, log probability) pairs, most likely first."""
+    trainee = Tokenizer(models.Unigram())
+    trainee.pre_tokenizer = _pre_tokenizer()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=count,
+        special_tokens=[],
+        initial_alphabet=_ASCII,
+        unk_token=None,
+        show_progress=False,
+    )
+    trainee.train_from_iterator(lines, trainer=trainer)
+    learned = [
+        (str(piece), float(score))
+        for piece, score in json.loads(trainee.to_str())["model"]["vocab"]
+    ]
+    known = {piece for piece, _ in learned}
+    floor = min(score for _, score in learned)
+    missing = [piece for piece in [_SPACE, *_ASCII] if piece not in known]
+    return learned + [(piece, floor) for piece in missing]
