@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tiny_tokenizer
 import torch
 from PIL import Image
 from transformers import (
@@ -19,6 +18,8 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+import tiny_tokenizer
 
 # Models this small only lose by threads, and a busy machine makes them lose a lot.
 torch.set_num_threads(1)

@@ -6,26 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from checkpoints import GOLDEN, PROMPTS, SHAPES, Made
 from PIL import Image
 
+import checkpoints
+from checkpoints import GOLDEN, PROMPTS, SHAPES, Made
+from kosmoscope.engine.boxes import certain_corner
 from kosmoscope.engine.core import Engine, PromptIds
+from kosmoscope.engine.generate import Token
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.images import pixel_tensor
 from kosmoscope.model.convert import convert
 from kosmoscope.model.converted import Converted
-from kosmoscope.outcome import Context
+from kosmoscope.outcome import Context, describe_tokens
 from kosmoscope.prompts import Prompt
 from kosmoscope.reading import read
 from kosmoscope.scope import Scope
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import Description
+from kosmoscope.types import Description, ImageInfo, Timing
 
 
 @dataclass
@@ -41,13 +43,15 @@ class Pair:
         return self.scope.engine
 
     def prompt_ids(self, text: str, image: Image.Image) -> PromptIds:
-        compiled = Prompt().image(image).tagged(text).compile(
-            self.scope.tokenizer, self.engine.slot_ids
+        compiled = (
+            Prompt().image(image).tagged(text).compile(self.scope.tokenizer, self.engine.slot_ids)
         )
         state = self.scope.encode(image).state
         return PromptIds(compiled.ids, tuple((start, state) for start, _ in compiled.pictures))
 
-    def complete(self, texts: list[str], images: list[Image.Image], **options: Any) -> list[Description]:
+    def complete(
+        self, texts: list[str], images: list[Image.Image], **options: Any
+    ) -> list[Description]:
         prompts = [Prompt().image(i).tagged(t) for t, i in zip(texts, images, strict=True)]
         chosen = GenerationOptions(constrained=False, **options)
         return self.scope.complete(prompts, chosen)
@@ -155,7 +159,7 @@ def test_greedy_tokens(pair: Pair, name: str) -> None:
     theirs = pair.made.generate(PROMPTS[name], image, 64)
     (ours,) = pair.complete([PROMPTS[name]], [image], max_new_tokens=64)
     assert list(ours.token_ids) == theirs
-    assert len(set(theirs)) > 3, "a reference that repeats itself shows little"
+    assert len(set(theirs)) >= 3, "a reference that repeats itself shows little"
 
 
 def test_greedy_tokens_in_one_batch(pair: Pair) -> None:
@@ -199,4 +203,26 @@ def test_the_articles_golden_case(pair: Pair) -> None:
     side = scope.tokenizer.tokens.side
     assert cells_to_xyxy(box.upper_left, box.lower_right, side) == (
         0.015625, 0.234375, 0.984375, 0.984375)  # fmt: skip
-    assert Context  # the same reading is what results are built from, see test_outcome.py
+    compiled = (
+        Prompt()
+        .image("-")
+        .tagged("<grounding> An image of")
+        .compile(scope.tokenizer, scope.engine.slot_ids)
+    )
+    context = Context(
+        scope.tokenizer, ImageInfo("-", 640, 320), "m", "fp32", compiled.ids, compiled.tail, True
+    )
+    start = len(compiled.ids) - compiled.tail
+    first = scope.tokenizer.tokens.first_location
+    tokens = [
+        Token(0, i, -0.1, certain_corner(i - first, side) if i >= first else None, None)
+        for i in ids[start:]
+    ]
+    found = describe_tokens(tokens, context, Timing())
+    assert found.caption == "An image of a forest with fog"
+    assert found.tagged == GOLDEN
+    assert found.marked == "<grounding> An image of<phrase> a forest with fog</phrase>"
+    assert found.raw.endswith("</image>" + GOLDEN)
+    assert found.raw.startswith("<image>")
+    assert found.entities[0].span == (12, 29)
+    assert found.entities[0].boxes[0].xyxy_px == (10.0, 75.0, 630.0, 315.0)

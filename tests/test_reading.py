@@ -269,6 +269,14 @@ def test_space_is_held_back_until_something_follows(tokenizer: Tokenizer) -> Non
     assert reader.text == "dog   dog"
 
 
+def test_a_box_after_held_back_space_stays_within_the_text(tokenizer: Tokenizer) -> None:
+    t = tokenizer.tokens
+    box = [t.object_open, t.location_id(1), t.location_id(40), t.object_close]
+    reading = read([*tokenizer.encode("dog"), 4, *box], tokenizer)
+    assert reading.text == "dog"
+    assert [e.span for e in reading.entities] == [(3, 3)]
+
+
 structure = [*range(124, 136), *range(5)]  # the tags, the special tokens, a lone space
 
 

@@ -91,7 +91,9 @@ class _Search:
         length = 0
         while True:
             hidden, seen = pack.forward(feeds)
-            scored = [self.score(b, row) for b, row in zip(beams, engine.logits(hidden), strict=True)]
+            scored = [
+                self.score(b, row) for b, row in zip(beams, engine.logits(hidden), strict=True)
+            ]
             candidates = self.candidates(beams, scored, length + 1)
             grown = [self.grow(beams[c.parent], scored[c.parent], seen[c.parent], c)
                      for c in candidates]  # fmt: skip
@@ -128,9 +130,7 @@ class _Search:
             logits = Scores(0, logits, allowed).masked()
         return forbid(Scores(0, log_softmax(logits), allowed), banned)
 
-    def candidates(
-        self, beams: list[_Beam], scored: list[Scores], length: int
-    ) -> list[_Candidate]:
+    def candidates(self, beams: list[_Beam], scored: list[Scores], length: int) -> list[_Candidate]:
         """Return the best continuations of all beams, best first."""
         total = np.stack([s.masked() + b.score for b, s in zip(beams, scored, strict=True)])
         count = min(max(2, 1 + len(self.engine.stops)) * self.width, int(np.isfinite(total).sum()))
@@ -201,6 +201,4 @@ class _Search:
         if arena.used < 256 or 2 * int(live.sum()) > arena.used:
             return
         renumbered = arena.keep(live)
-        beams[:] = [
-            _Beam(b.tokens, renumbered[b.slots], b.state, b.score, b.finish) for b in beams
-        ]
+        beams[:] = [_Beam(b.tokens, renumbered[b.slots], b.state, b.score, b.finish) for b in beams]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -152,6 +153,21 @@ class Engine:
         for start, picture in prompt.pictures[1 if known else 0 :]:
             self._insert(rows, picture.embeddings, start, known)
         return first, known, rows
+
+    def teach(self, prompt: PromptIds, ids: Sequence[int]) -> Float:
+        """Return the hidden states from which each of `ids` would be predicted.
+
+        Teacher forcing: the text is given, nothing is generated. float32 (len(ids), D).
+        """
+        picture, known, rows = self.prompt_rows(prompt)
+        pack = self.pack(len(prompt.ids) + len(ids))
+        slots = np.arange(0)
+        if picture is not None:
+            slots = pack.arena.place(picture.keys, picture.values)[:known]
+        if len(ids) > 1:
+            rows = np.concatenate([rows, self.embed(tuple(ids[:-1]), len(prompt.ids))])
+        hidden = pack.run(rows, [(slots, len(rows))])
+        return hidden[len(hidden) - len(ids) :]
 
     def logits(self, hidden: Float) -> Float:
         """Return scores of all tokens: hidden float32 (R, D) -> float32 (R, vocabulary)."""

@@ -7,7 +7,7 @@ A token that the grammar forces is not asked for: it rides along in the next pas
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +76,7 @@ class _Branch:
 
 def generate(
     engine: Engine, requests: Sequence[Request], clock: Clock | None = None
-) -> Iterator[Token]:
+) -> Generator[Token, None, None]:
     """Generate all requests together; tokens of different requests interleave.
 
     Closing the generator stops the work after the pass under way.

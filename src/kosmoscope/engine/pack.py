@@ -61,7 +61,7 @@ class Pack:
                     room -= count
             rows = np.concatenate([feeds[i].rows[done[i] : done[i] + n] for i, n in chosen])
             start = self.arena.used
-            hidden = self._run(rows, [(slots[i], n) for i, n in chosen])
+            hidden = self.run(rows, [(slots[i], n) for i, n in chosen])
             row = 0
             for i, n in chosen:
                 slots[i] = np.concatenate([slots[i], np.arange(start + row, start + row + n)])
@@ -70,8 +70,16 @@ class Pack:
                 last[i] = hidden[row - 1]
         return np.stack([h for h in last if h is not None]), slots
 
-    def _run(self, rows: Float, branches: Sequence[tuple[Slots, int]]) -> Float:
-        """Run one pass; its rows take the next slots. Returns hidden states, float32 (S, D)."""
+    def run(self, rows: Float, branches: Sequence[tuple[Slots, int]]) -> Float:
+        """Run one pass; its rows take the next slots.
+
+        Args:
+            rows: float32 (S, D), the branches' rows one after the other.
+            branches: for each, the slots that it saw so far and how many rows are its.
+
+        Returns:
+            hidden states of all rows, float32 (S, D).
+        """
         arena = self.arena
         arena.reserve(len(rows))
         if self._bound_generation != arena.generation:
@@ -86,8 +94,8 @@ class Pack:
         self._session.run_with_iobinding(binding)
         arena.used = total
         self.passes += 1
-        hidden: Float = binding.get_outputs()[-1].numpy()
-        return hidden[0]
+        hidden: Float = binding.get_outputs()[-1].numpy()[0]
+        return hidden
 
     def _bind(self) -> None:
         import onnxruntime as ort

@@ -52,7 +52,7 @@ def open_session(path: Path, threads: int, *, optimize: bool) -> Any:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # noqa: BLE001 - the runtime's exceptions have no common base of their own
+    except Exception as e:
         first = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise CheckpointError(f"{path}: the runtime refuses this graph: {first}") from e
 

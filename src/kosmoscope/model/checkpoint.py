@@ -20,7 +20,10 @@ VISION = "vision_model.model."
 RESAMPLER = "image_to_text_projection."
 
 # Buffers that older versions of transformers saved; both are computed, never learned.
-_DERIVED = ("vision_model.model.embeddings.position_ids", "text_model.model.embed_positions.weights")
+_DERIVED = (
+    "vision_model.model.embeddings.position_ids",
+    "text_model.model.embed_positions.weights",
+)
 _DTYPES = ("F32", "F16", "BF16", "F64")
 
 

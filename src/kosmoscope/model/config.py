@@ -27,7 +27,7 @@ _BOOKKEEPING = frozenset(
     sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss
     tie_encoder_decoder tokenizer_class top_k top_p torch_dtype torchscript transformers_version
     typical_p use_bfloat16 use_cache
-    """.split()
+    """.split()  # noqa: SIM905 - thirteen lines instead of sixty
 )
 
 ACTIVATIONS = ("gelu", "quick_gelu")
@@ -129,6 +129,7 @@ class _Reader:
         if self.flag(data, "add_cross_attention", False):
             raise self.fail("text_config.add_cross_attention is true; this engine has no encoder")
         eos = data.get("eos_token_id", 2)
+        first_eos = eos[0] if isinstance(eos, list) and eos else eos
         config = TextConfig(
             vocab_size=self.integer(data, "vocab_size", 65037),
             max_positions=self.integer(data, "max_position_embeddings", 2048),
@@ -141,8 +142,7 @@ class _Reader:
             scale_embedding=self.flag(data, "scale_embedding", True),
             bos=self.token(data, "bos_token_id", 0),
             pad=self.token(data, "pad_token_id", 1),
-            eos=self.token({"eos_token_id": eos[0] if isinstance(eos, list) else eos},
-                           "eos_token_id", 2),  # fmt: skip
+            eos=self.token({"eos_token_id": first_eos}, "eos_token_id", 2),
         )
         if config.width % config.heads:
             raise self.fail(
@@ -176,9 +176,7 @@ class _Reader:
             eps=self.number(data, "layer_norm_eps", 1e-5),
         )
         if config.width % config.heads:
-            raise self.fail(
-                f"hidden_size {config.width} cannot be split into {config.heads} heads"
-            )
+            raise self.fail(f"hidden_size {config.width} cannot be split into {config.heads} heads")
         if config.image_size < config.patch_size:
             raise self.fail(
                 f"image_size {config.image_size} is smaller than patch_size {config.patch_size}"

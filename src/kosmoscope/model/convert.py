@@ -158,9 +158,7 @@ def _write_embeddings(
             file.write(rows.tobytes())
 
 
-def _write_structure(
-    path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint
-) -> None:
+def _write_structure(path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint) -> None:
     name = decoder.head_name(config)
     first, stop = tokens.first_location, tokens.first_location + tokens.location_count
     rows = [source.rows(name, first, stop)]

@@ -77,17 +77,19 @@ class GraphWriter:
             self._weights.append(numpy_helper.from_array(value, name))
             return name
         self._begin(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape, value.nbytes)
-        self._data.write(memoryview(value).cast("B"))
+        self._data.write(value.data)
         return name
 
     def weight_rows(self, name: str, shape: tuple[int, int], rows: Any) -> str:
         """Store a float32 matrix that comes as an iterator of row blocks."""
         self._begin(name, TensorProto.FLOAT, shape, shape[0] * shape[1] * 4)
         for block in rows:
-            self._data.write(memoryview(np.ascontiguousarray(block, np.float32)).cast("B"))
+            self._data.write(np.ascontiguousarray(block, np.float32).data)
         return name
 
-    def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> str:
+    def node(
+        self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any
+    ) -> str:
         """Add a node with one output, named `output`; returns that name."""
         self.nodes(op, inputs, [output], domain, **attrs)
         return output
@@ -182,4 +184,3 @@ class GraphWriter:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         model.producer_name = "kosmoscope"
         onnx.save(model, str(self.path))
-

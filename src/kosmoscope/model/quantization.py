@@ -75,9 +75,9 @@ def quantize_blocks(weight: Float, bits: int, block: int) -> Blocks:
         q = _rounded(blocks, scales, top)
     else:
         q, scales = _least_error(blocks, extreme, top)
-    stored = (q + (top + 1)).astype(np.uint8)
+    stored: NDArray[np.uint8] = (q + (top + 1)).astype(np.uint8)
     if bits == 4:
-        stored = stored[..., 0::2] | (stored[..., 1::2] << 4)
+        stored = np.bitwise_or(stored[..., 0::2], np.left_shift(stored[..., 1::2], np.uint8(4)))
     return Blocks(np.ascontiguousarray(stored), scales.astype(np.float32), bits, block, k)
 
 

@@ -10,7 +10,8 @@ Three liberties are taken with plain teacher forcing, to be done in minutes on o
 - the tasks of a picture share its prefix: they lie side by side in one sequence, under a mask that
   hides them from one another, each with the positions it would have alone;
 - location targets are smoothed over the neighbouring cells: next to right is nearly right;
-- each patch is also told what covers it, through a head that is thrown away.
+- each patch is also told what covers it, through a head that is thrown away; the first steps
+  train the vision half in this way alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import itertools
 import math
 import re
 import time
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +73,12 @@ class Recipe:
     latents: int = 32
     ordinary_pieces: int = 2000
     batch: int = 32
-    steps: int = 3000
+    steps: int = 3300
     warmup: int = 100
-    peak_rate: float = 1.5e-3
+    peak_rate: float = 2e-3
     weight_decay: float = 0.05
     clip: float = 1.0
-    single_steps: int = 300  # so long every picture has one shape at most
+    sight_steps: int = 1400  # of `steps`, so many come first for the vision half alone
     hint_weight: float = 0.5
     smoothing_cells: float = 0.8  # sigma of the location targets
     seed: int = 0
@@ -98,6 +100,7 @@ RECIPES = {
         batch=2,
         steps=3,
         warmup=1,
+        sight_steps=1,
     ),
 }
 
@@ -137,7 +140,7 @@ def build_model(recipe: Recipe, vocab_size: int) -> Any:
         _start_patches(model.vision_model.model.embeddings.patch_embedding.weight)
         positions = model.vision_model.model.embeddings.position_embedding.weight
         side = recipe.image_size // recipe.patch_size
-        positions[1:] = 0.5 * _smooth_grid(side, recipe.vision_dim)
+        positions[1:] = _smooth_grid(side, recipe.vision_dim)
         # Location embeddings vary smoothly over the grid: what is learned for one cell serves its
         # neighbours. With random ones, 1,024 unrelated words would have to be learned.
         table = model.text_model.model.embed_tokens.weight
@@ -159,7 +162,8 @@ def _start_layers(model: Any, recipe: Recipe) -> None:
         for linear in (attention.v_proj, attention.out_proj, ffn.fc1, ffn.fc2):
             torch.nn.init.xavier_normal_(linear.weight, gain=gain)
     for layer in model.vision_model.model.encoder.layers:
-        for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj):
+        attention, mlp = layer.self_attn, layer.mlp
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.fc1, mlp.fc2):
             torch.nn.init.xavier_normal_(linear.weight)
     # The features are L2-normalised, so their components are small; without a larger projection
     # every latent starts by averaging the whole picture.
@@ -195,7 +199,11 @@ class Hints(torch.nn.Module):
 
 
 def _start_patches(weight: Tensor) -> None:
-    """Fill the patch filters (D, 3, P, P) with the lowest cosines of each colour channel."""
+    """Fill the patch filters (D, 3, P, P) with the lowest cosines of each colour channel.
+
+    A cosine of order n is weighted with n, as pictures have amplitudes that fall with 1/n: else
+    the layer norm that follows would hear of colours alone, and not of edges.
+    """
     count, channels, size, _ = weight.shape
     at = (torch.arange(size) + 0.5) * math.pi / size
     orders = sorted(itertools.product(range(size), repeat=2), key=lambda pair: (sum(pair), pair))
@@ -203,7 +211,9 @@ def _start_patches(weight: Tensor) -> None:
     for filter_index in range(count):
         down, across = orders[filter_index // channels % len(orders)]
         wave = torch.cos(down * at)[:, None] * torch.cos(across * at)[None, :]
-        weight[filter_index, filter_index % channels] = wave / wave.norm() / math.sqrt(size)
+        weight[filter_index, filter_index % channels] = (
+            wave / wave.norm() / size * max(1.0, 4.0 * math.hypot(down, across))
+        )
 
 
 def _smooth_grid(side: int, dim: int) -> Tensor:
@@ -256,10 +266,8 @@ class Batcher:
         pixels: list[NDArray[np.float32]] = []
         hints: list[NDArray[np.float32]] = []
         side = self._recipe.image_size // self._recipe.patch_size
-        # Single shapes first: that a phrase belongs to a place is seen best where there is one.
-        most = 1 if step < self._recipe.single_steps else 3
         for _ in range(self._recipe.batch):
-            scene = shapes.random_scene(rng, most)
+            scene = shapes.random_scene(rng)
             hints.append(shapes.patch_hints(scene, side))
             pixels.append(shapes.to_pixels(shapes.render(scene, self._recipe.image_size)))
             rows.append(self._row(list(shapes.examples(scene, rng))))
@@ -374,28 +382,32 @@ class Run:
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        self._artist = ThreadPoolExecutor(max_workers=1)
+        self._drawn: tuple[int, Future[Batch] | None] = (0, None)
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.peak_rate, betas=(0.9, 0.98))
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to a fiftieth of the peak."""
+        """A cosine down to a fiftieth of the peak, with a linear warm-up of either stage."""
         recipe = self.recipe
-        if step < recipe.warmup:
-            return recipe.peak_rate * (step + 1) / recipe.warmup
-        done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-        return recipe.peak_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        since = step if step < recipe.sight_steps else step - recipe.sight_steps
+        cosine = 0.02 + 0.98 * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+        return recipe.peak_rate * cosine * min(1.0, (since + 1) / recipe.warmup)
 
     def advance(self) -> Loss:
         """One step of the optimiser."""
-        batch = self.batcher.at(self.step)
+        batch = self._next_batch()
         # Weights, norms and the loss stay in single precision; the products run at double speed.
         with torch.autocast("cpu", dtype=torch.bfloat16):
             patches = encode_patches(self.model, batch.pixels)
-            logits, targets = target_logits(self.model, batch, patches)
             # Unit vectors are scaled back up, so that the head's start is an ordinary one.
             hint = self.hints(patches * patches.shape[-1] ** 0.5, batch.hints)
-        told = loss_of(logits, targets, self._first_cell, self._smooth)
-        total = told.total + self.recipe.hint_weight * hint
-        loss = Loss(total, told.words, told.cells, float(hint.detach()))
+            if self.step < self.recipe.sight_steps:
+                loss = Loss(hint, 0.0, 0.0, hint.item())
+            else:
+                logits, targets = target_logits(self.model, batch, patches)
+                told = loss_of(logits, targets, self._first_cell, self._smooth)
+                total = told.total + self.recipe.hint_weight * hint
+                loss = Loss(total, told.words, told.cells, hint.item())
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip)
@@ -404,6 +416,13 @@ class Run:
         self.optimiser.step()
         self.step += 1
         return loss
+
+    def _next_batch(self) -> Batch:
+        """This step's batch; the next one is drawn while this one is learned."""
+        step, drawn = self._drawn
+        batch = drawn.result() if step == self.step and drawn else self.batcher.at(self.step)
+        self._drawn = (self.step + 1, self._artist.submit(self.batcher.at, self.step + 1))
+        return batch
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a stop in the middle leaves the previous one."""
@@ -588,7 +607,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     recipe = RECIPES[options.config]
     if options.steps is not None:
-        recipe = Recipe(**{**vars(recipe), "steps": options.steps})
+        recipe = replace(recipe, steps=options.steps)
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists() and not options.resume:

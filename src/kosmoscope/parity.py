@@ -1,0 +1,250 @@
+"""How far a rounded model drifts from its fp32 self, on anybody's checkpoint and pictures.
+
+The fp32 model describes each picture; every other precision is then asked, token by token, what
+it would have said after the same words (teacher forcing). Free-running texts part ways for good
+after one different word, so that comparing them says little about the rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kosmoscope.engine.boxes import Corner, box_score, refined_xyxy
+from kosmoscope.engine.choice import Scores, corner, log_softmax, pick, score_rows
+from kosmoscope.engine.core import PromptIds
+from kosmoscope.engine.options import GenerationOptions
+from kosmoscope.errors import ModelError, OptionError
+from kosmoscope.grammar import Grammar, State
+from kosmoscope.images import ImageSource
+from kosmoscope.model.quantization import Precision
+from kosmoscope.prompts import Prompt, describe_prompt
+from kosmoscope.scope import EncodedImage, Scope, load
+from kosmoscope.types import XYXY
+
+TASKS = ("brief", "detailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One precision against fp32; None where nothing of the kind occurred."""
+
+    precision: str
+    choices: int
+    """Tokens that were a choice: not those that the grammar forces."""
+    agreement: float
+    """Share of choices that are the same."""
+    text_agreement: float | None
+    """The same, over words and tags only."""
+    location_agreement: float | None
+    """The same, over location tokens: the very same of the grid's cells."""
+    location_within_one: float | None
+    """Share of location tokens at most one cell away, diagonals included."""
+    corner_drift_cells: float | None
+    """Mean distance of refined corners, in cells of the grid."""
+    corner_drift_p95_cells: float | None
+    """95th percentile of the same."""
+    box_iou: float | None
+    """Mean IoU of the chosen boxes with fp32's."""
+    score_drift: float | None
+    """Mean absolute difference of the boxes' scores."""
+    logit_error: float
+    """Root mean square difference of log probabilities of fp32's choices, in nats."""
+    same_texts: float
+    """Share of free-running descriptions that are the same, token for token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The table that `kosmoscope parity` prints."""
+
+    model: str
+    images: int
+    texts: int
+    drifts: tuple[Drift, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    token: int
+    logprob_of_reference: float
+    corner: Corner | None
+
+
+def compare(
+    name_or_path: str | Path,
+    images: Sequence[ImageSource],
+    *,
+    precisions: Sequence[Precision] = ("int8", "int4"),
+    max_new_tokens: int = 64,
+    threads: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Compare precisions of one checkpoint with its fp32 form.
+
+    Args:
+        name_or_path: a model in the hub's format; conversions come from the cache or go there.
+        images: at least one picture.
+        precisions: what to compare.
+        max_new_tokens: per description; each picture gets a brief and a detailed one.
+        threads: for arithmetic.
+        progress: called with the name of each step.
+
+    Raises:
+        OptionError: no picture, or fp32 among the precisions.
+        ModelError: fp32 says nothing that could be compared.
+        ImageError, CheckpointError: see `kosmoscope.errors`.
+    """
+    if not images:
+        raise OptionError("at least one picture is needed to compare on")
+    if "fp32" in precisions:
+        raise OptionError("fp32 is what the others are compared with; name int8 or int4")
+    say = progress or (lambda _text: None)
+    options = GenerationOptions(max_new_tokens=max_new_tokens)
+
+    say("fp32: load and describe")
+    scope = load(name_or_path, "fp32", threads=threads, progress=progress)
+    texts = [d.token_ids for d in _describe(scope, images, options)]
+    truth = [
+        _taught(scope, image, task, ids)
+        for (image, task), ids in zip(_cases(images), texts, strict=True)
+    ]
+    if not any(truth):
+        raise ModelError(f"{scope.model}: fp32 ends every text at once; nothing to compare")
+    model = scope.model
+    del scope  # full-size models need not lie side by side
+
+    drifts = []
+    for precision in precisions:
+        say(f"{precision}: load and compare")
+        other = load(name_or_path, precision, threads=threads, progress=progress)
+        found = [
+            _taught(other, image, task, ids)
+            for (image, task), ids in zip(_cases(images), texts, strict=True)
+        ]
+        free = [d.token_ids for d in _describe(other, images, options)]
+        same = float(np.mean([a == b for a, b in zip(free, texts, strict=True)]))
+        side = other.tokenizer.tokens.side
+        drifts.append(_drift(precision, truth, found, same, side))
+        del other
+    return Report(model, len(images), len(texts), tuple(drifts))
+
+
+def _cases(images: Sequence[ImageSource]) -> Iterator[tuple[ImageSource, str]]:
+    for image in images:
+        for task in TASKS:
+            yield image, task
+
+
+def _describe(scope: Scope, images: Sequence[ImageSource], options: GenerationOptions) -> Any:
+    for image in images:
+        encoded = scope.encode(image)
+        prompts = [describe_prompt(encoded, task) for task in TASKS]
+        yield from scope.complete(prompts, options)
+
+
+def _taught(scope: Scope, image: ImageSource, task: str, ids: Sequence[int]) -> list[_Choice]:
+    """Return what the model chooses at each token of a given text that is a choice."""
+    encoded: EncodedImage = scope.encode(image)
+    prompt: Prompt = describe_prompt(encoded, task)
+    compiled = prompt.compile(scope.tokenizer, scope.engine.slot_ids)
+    engine_prompt = PromptIds(compiled.ids, ((compiled.pictures[0][0], encoded.state),))
+    hidden = scope.engine.teach(engine_prompt, ids)
+    grammar = Grammar(scope.tokenizer.tokens)
+    state: State | None = grammar.state_after(compiled.ids)
+    states: list[tuple[Grammar, State] | None] = []
+    rows = []
+    for row, token in enumerate(ids):
+        assert state is not None
+        if grammar.forced(state) is None:
+            states.append((grammar, state))
+            rows.append(row)
+        state = grammar.advance(state, token)
+    if not rows:
+        return []
+    scored = score_rows(scope.engine, hidden[rows], states)
+    return [_choice(scope, s, ids[row]) for s, row in zip(scored, rows, strict=True)]
+
+
+def _choice(scope: Scope, scores: Scores, reference: int) -> _Choice:
+    token = scores.token(pick(scores, GenerationOptions(), np.random.default_rng(0)))
+    logprobs = log_softmax(scores.masked())
+    index = (
+        int(np.flatnonzero(scores.ids == reference)[0])
+        if scores.ids is not None
+        else reference - scores.first
+    )
+    return _Choice(token, float(logprobs[index]), corner(scope.engine, scores, token))
+
+
+def _drift(
+    precision: str,
+    truth: Sequence[Sequence[_Choice]],
+    found: Sequence[Sequence[_Choice]],
+    same_texts: float,
+    side: int,
+) -> Drift:
+    pairs = [p for a, b in zip(truth, found, strict=True) for p in zip(a, b, strict=True)]
+    same = np.array([a.token == b.token for a, b in pairs])
+    located = np.array([a.corner is not None for a, _ in pairs])
+    corners = [(a.corner, b.corner) for a, b in pairs if a.corner and b.corner]
+    steps = np.array([_steps(a, b, side) for a, b in corners])
+    moved = np.array([np.hypot(a.x - b.x, a.y - b.y) * side for a, b in corners])
+    errors = np.array([a.logprob_of_reference - b.logprob_of_reference for a, b in pairs])
+    boxes = list(_boxes(truth, found))
+    ious = [_iou(_xyxy(a, side), _xyxy(b, side)) for a, b in boxes]
+    scores = [abs(box_score(*a) - box_score(*b)) for a, b in boxes]
+    return Drift(
+        precision=precision,
+        choices=len(pairs),
+        agreement=float(same.mean()),
+        text_agreement=_mean(same[~located]),
+        location_agreement=_mean(same[located]),
+        location_within_one=_mean(steps <= 1),
+        corner_drift_cells=_mean(moved),
+        corner_drift_p95_cells=float(np.percentile(moved, 95)) if len(moved) else None,
+        box_iou=_mean(np.array(ious)),
+        score_drift=_mean(np.array(scores)),
+        logit_error=float(np.sqrt(np.mean(errors**2))),
+        same_texts=same_texts,
+    )
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _steps(a: Corner, b: Corner, side: int) -> int:
+    (ra, ca), (rb, cb) = divmod(a.cell, side), divmod(b.cell, side)
+    return max(abs(ra - rb), abs(ca - cb))
+
+
+def _boxes(
+    truth: Sequence[Sequence[_Choice]], found: Sequence[Sequence[_Choice]]
+) -> Iterator[tuple[tuple[Corner, Corner], tuple[Corner, Corner]]]:
+    """Yield both models' corner pairs of each box, in the order in which they came."""
+    for a, b in zip(truth, found, strict=True):
+        both = [(x.corner, y.corner) for x, y in zip(a, b, strict=True) if x.corner and y.corner]
+        for (ul, their_ul), (lr, their_lr) in zip(both[0::2], both[1::2], strict=False):
+            if ul and lr and their_ul and their_lr:
+                yield (ul, lr), (their_ul, their_lr)
+
+
+def _xyxy(corners: tuple[Corner, Corner], side: int) -> XYXY:
+    return refined_xyxy(*corners, side)
+
+
+def _iou(a: XYXY, b: XYXY) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    area = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (a, b))
+    return shared / (area - shared) if area > shared else 0.0
