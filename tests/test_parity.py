@@ -15,7 +15,7 @@ from PIL import Image
 
 import checkpoints
 from checkpoints import GOLDEN, PROMPTS, SHAPES, Made
-from kosmoscope.engine.boxes import certain_corner
+from kosmoscope.engine.boxes import Corner
 from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.generate import Token
 from kosmoscope.engine.options import GenerationOptions
@@ -215,7 +215,7 @@ def test_the_articles_golden_case(pair: Pair) -> None:
     start = len(compiled.ids) - compiled.tail
     first = scope.tokenizer.tokens.first_location
     tokens = [
-        Token(0, i, -0.1, certain_corner(i - first, side) if i >= first else None, None)
+        Token(0, i, -0.1, Corner(i - first, 1.0, 0.5, 0.5) if i >= first else None, None)
         for i in ids[start:]
     ]
     found = describe_tokens(tokens, context, Timing())

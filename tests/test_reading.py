@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.kosmos2.processing_kosmos2 import (
     clean_text_and_extract_entities_with_bboxes,
@@ -111,6 +111,7 @@ grounded_text = st.lists(st.tuples(plain, st.one_of(phrase, boxes, st.just("")))
 )
 
 
+@settings(deadline=None)
 @given(text=grounded_text)
 def test_well_formed_text_reads_as_in_transformers(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode_tagged(text)
@@ -280,6 +281,7 @@ def test_a_box_after_held_back_space_stays_within_the_text(tokenizer: Tokenizer)
 structure = [*range(124, 136), *range(5)]  # the tags, the special tokens, a lone space
 
 
+@settings(deadline=None)
 @given(
     ids=st.lists(
         st.one_of(st.sampled_from(structure), st.integers(4, 123), st.integers(136, 1159)),

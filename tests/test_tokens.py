@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers
 from transformers import AutoTokenizer, Kosmos2Processor
@@ -114,6 +114,7 @@ def test_the_golden_case_survives_unchanged(tokenizer: Tokenizer) -> None:
     assert "".join(map(tokenizer.piece, ids)) == " An image of a forest with fog"
 
 
+@settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 1159), max_size=40))
 def test_any_ids_decode_as_in_transformers(
     tokenizer: Tokenizer, processor: Any, ids: list[int]
@@ -329,6 +330,7 @@ def test_other_grids_come_back_too(side: int) -> None:
                 assert xyxy_to_cells(cells_to_xyxy(ul, lr, side), side) == (ul, lr)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(0, 1)] * 4))
 def test_any_box_quantises_as_in_transformers_and_onto_the_grid(
     xyxy: tuple[float, float, float, float],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kosmoscope.engine.arena import Float, Slots
 from kosmoscope.engine.boxes import Corner
-from kosmoscope.engine.choice import Scores, corner, forbid, log_softmax, repeated, whole_mask
+from kosmoscope.engine.choice import Scores, corner, forbid, log_softmax, repeated
 from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.pack import Feed, Pack
@@ -125,7 +125,7 @@ class _Search:
             banned = [*banned, *self.engine.stops]
         allowed: NDArray[np.bool_] | None = None
         if self.grammar is not None and beam.state is not None:
-            allowed = whole_mask(self.grammar, beam.state)
+            allowed = self.grammar.allowed_mask(beam.state)
             # Over what may come: a token that the form forces costs its beam nothing.
             logits = Scores(0, logits, allowed).masked()
         return forbid(Scores(0, log_softmax(logits), allowed), banned)

@@ -52,12 +52,6 @@ def read_corner(probabilities: NDArray[np.floating], cell: int, side: int) -> Co
     return Corner(cell, min(mass, 1.0), x, y)
 
 
-def certain_corner(cell: int, side: int) -> Corner:
-    """Return the corner of a location token that nothing else could have stood for."""
-    row, column = divmod(cell, side)
-    return Corner(cell, 1.0, (column + 0.5) / side, (row + 0.5) / side)
-
-
 def box_score(upper_left: Corner, lower_right: Corner) -> float:
     """Return a box's confidence, 0..1."""
     return upper_left.mass * lower_right.mass

@@ -64,31 +64,22 @@ def score_rows(
         rows = [i for i, small in enumerate(inside) if small]
         structure = engine.structure_logits(hidden[rows])
         for i, logits in zip(rows, structure, strict=True):
-            grammar, state = grammars[i] or _never()
+            at = grammars[i]
+            assert at is not None
+            grammar, state = at
             if state.place == Place.AFTER_BOX:
                 ids = np.array([tokens.object_close, tokens.delimiter])
                 results[i] = Scores(0, logits[tokens.location_count :], None, ids)
             else:
-                cells = grammar.allowed(state).cells
+                cells = grammar.allowed_cells(state)
                 found = logits[: tokens.location_count]
                 results[i] = Scores(tokens.first_location, found, cells)
     if not all(inside):
         rows = [i for i, small in enumerate(inside) if not small]
         for i, logits in zip(rows, engine.logits(hidden[rows]), strict=True):
             at = grammars[i]
-            results[i] = Scores(0, logits, None if at is None else at[0].allowed(at[1]).vocabulary)
+            results[i] = Scores(0, logits, None if at is None else at[0].allowed_mask(at[1]))
     return [r for r in results if r is not None]
-
-
-def whole_mask(grammar: Grammar, state: State) -> Mask:
-    """Return what may come next as a mask over the whole vocabulary, bool (vocabulary,)."""
-    allowed = grammar.allowed(state)
-    if allowed.vocabulary is not None:
-        return allowed.vocabulary
-    tokens = grammar.tokens
-    mask = np.zeros(tokens.vocab_size, bool)
-    mask[tokens.first_location : tokens.first_location + tokens.location_count] = allowed.cells
-    return mask
 
 
 _INSIDE_OBJECT = (Place.UPPER_LEFT, Place.LOWER_RIGHT, Place.AFTER_BOX)
@@ -150,6 +141,3 @@ def corner(engine: Engine, scores: Scores, token: int) -> Corner | None:
         logits = logits[tokens.first_location : stop]
     return read_corner(np.exp(log_softmax(logits)), tokens.cell(token), tokens.side)
 
-
-def _never() -> tuple[Grammar, State]:
-    raise AssertionError("a row inside an object has a grammar")

@@ -14,7 +14,7 @@ import numpy as np
 
 from kosmoscope.engine import beam
 from kosmoscope.engine.arena import Float, Slots
-from kosmoscope.engine.boxes import Corner, certain_corner
+from kosmoscope.engine.boxes import Corner
 from kosmoscope.engine.choice import corner, forbid, log_softmax, pick, repeated, score_rows
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
 from kosmoscope.engine.options import GenerationOptions
@@ -194,8 +194,6 @@ def _advance(
             assert branch.state is not None, "a token outside the grammar was chosen"
             next_id = grammar.forced(branch.state)
         chosen = place = None
-        if next_id is not None and tokens.is_location(next_id):
-            place = certain_corner(tokens.cell(next_id), tokens.side)
     start = branch.start + len(branch.generated) - len(fed)
     branch.pending = engine.embed(tuple(fed), start)
     return produced
