@@ -3,9 +3,8 @@
 Each corner of a box is drawn from a distribution over the whole grid of cells. Two readings of it:
 
 * confidence: the probability within one cell of the chosen one (a 3 x 3 neighbourhood, cut at the
-  picture's edges). Neighbouring cells are the same corner for every purpose, and at 32 x 32 their
-  boxes overlap with IoU above 0.8 from a fifth of the picture's side on. A box's score is the
-  product of its corners' masses.
+  picture's edges): a model that hesitates between two neighbours is sure of the corner. A box's
+  score is the product of its corners' masses.
 * refinement: the mean position over that neighbourhood, weighted by probability, which lies
   between cell centres where the model hesitates between neighbours.
 """
