@@ -41,6 +41,9 @@ def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -
     tail = list(context.prompt_ids[context.tail :])
     reading = read([*context.leading_ids, *ids], tokenizer)
     finish = tokens[-1].finish if tokens else None
+    warnings = reading.warnings
+    if tokenizer.tokens.unk in tail:
+        warnings = (*warnings, "the prompt has characters that the model's vocabulary lacks")
     return Description(
         image=context.image,
         model=context.model,
@@ -55,7 +58,7 @@ def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -
         token_ids=tuple(ids),
         finish_reason=finish or "cancelled",
         timing=timing,
-        warnings=reading.warnings,
+        warnings=warnings,
     )
 
 

@@ -19,7 +19,7 @@ from kosmoscope.model.convert import ensure_converted
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.hub import cached, resolve
 from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import ALIASES, is_converted
+from kosmoscope.model.paths import ALIASES, display_name, is_converted
 from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.outcome import Context, describe_tokens, entity_of
 from kosmoscope.prompts import (
@@ -131,16 +131,10 @@ def load(
                 f"{folder}: converted to {converted.manifest.precision}, asked for {precision}"
             )
     else:
-        name = wanted if isinstance(wanted, str) and "/" not in wanted else folder.name
-        name = _name(wanted, folder, name)
+        is_folder = isinstance(wanted, Path) or Path(wanted).exists()
+        name = folder.resolve().name if is_folder else display_name(str(wanted))
         converted = ensure_converted(folder, precision or "int8", name=name, progress=progress)
     return Scope(converted, threads=threads, limits=limits)
-
-
-def _name(wanted: str | Path, folder: Path, fallback: str) -> str:
-    if isinstance(wanted, str) and not Path(wanted).exists():
-        return {repository: alias for alias, repository in ALIASES.items()}.get(wanted, wanted)
-    return fallback if fallback not in (".", "") else folder.resolve().name
 
 
 class Scope:

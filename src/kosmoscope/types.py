@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from typing import Any, Literal
 from kosmoscope.errors import BoxError, InputError
 
 SCHEMA_VERSION = 1
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 XYXY = tuple[float, float, float, float]
 FinishReason = Literal["stop", "length", "complete", "cancelled"]
@@ -164,8 +167,13 @@ class Description:
         return {"schema": SCHEMA_VERSION, **_plain(asdict(self))}
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict()` as JSON: UTF-8 text, NaN never occurs."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+        r"""Return `to_dict()` as JSON text; NaN never occurs.
+
+        Always encodable as UTF-8: the lone surrogates that stand for a file name's bytes which
+        are not UTF-8 are escaped (``\udcff``), and `from_json` brings them back.
+        """
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
+        return _SURROGATE.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Description:

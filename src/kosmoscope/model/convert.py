@@ -20,7 +20,13 @@ from kosmoscope.model.checkpoint import TEXT, Checkpoint
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted, Manifest
 from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import MANIFEST, SourceFiles, converted_dir, find_source
+from kosmoscope.model.paths import (
+    MANIFEST,
+    SourceFiles,
+    converted_dir,
+    find_source,
+    is_converted,
+)
 from kosmoscope.model.quantization import PRECISIONS, LinearKind, Precision
 from kosmoscope.tokens import Tokenizer, TokenSet
 
@@ -50,18 +56,17 @@ def convert(
         target: the folder to make.
         precision: fp32, int8 or int4.
         name: what the model is called in results; by default the folder's name.
-        overwrite: replace an existing target.
+        overwrite: replace a target that is a converted model; nothing else is ever replaced.
         progress: called with the name of each step.
 
     Raises:
         CheckpointError: a file of the checkpoint is missing, damaged or disagrees with another.
-        OptionError: an unknown precision, or the target exists.
+        OptionError: an unknown precision, or the target exists and may not be replaced.
         ModelError: the target cannot be written (disk full, read-only).
     """
     if precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if target.exists() and not overwrite:
-        raise OptionError(f"{target}: exists already; pass --overwrite to replace it")
+    _check_target(target, overwrite)
     source = find_source(folder)
     config, tokens = check_source(source)
     checkpoint = Checkpoint(source.weights, config)
@@ -75,6 +80,15 @@ def convert(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Converted.open(target)
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not overwrite:
+        raise OptionError(f"{target}: exists already; overwrite replaces a converted model")
+    if not is_converted(target) and not (target.is_dir() and not any(target.iterdir())):
+        raise OptionError(f"{target}: not a converted model, so overwrite does not replace it")
 
 
 def ensure_converted(

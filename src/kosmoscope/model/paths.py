@@ -39,6 +39,11 @@ _PICKLES = ("pytorch_model*.bin*", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", 
 _MANIFEST_KEYS = {"format_version": int, "name": str, "precision": str, "source_sha256": str}
 
 
+def display_name(name: str) -> str:
+    """Return what results call a model of this name: the alias, if it has one."""
+    return {repository: alias for alias, repository in ALIASES.items()}.get(name, name)
+
+
 def cache_root() -> Path:
     """Return the folder for what kosmoscope itself writes; it may not exist yet.
 

@@ -1,0 +1,5 @@
+"""`python -m kosmoscope.cli` is `kosmoscope`."""
+
+from kosmoscope.cli import main
+
+main()

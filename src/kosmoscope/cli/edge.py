@@ -1,0 +1,69 @@
+"""Where errors become an exit status and one line: the only place that maps them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from kosmoscope.cli import terminal
+from kosmoscope.errors import ImageError, InputError, KosmoscopeError
+
+FAILED = 1
+WRONG_CALL = 2
+INTERRUPTED = 130
+
+
+class Edge(TyperGroup):
+    """The group of all commands, with one line for whatever goes wrong in them.
+
+    A method of the group, not of `main()`, so that tests which run the group see the same.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run; exit with the status unless `standalone_mode` is off."""
+
+        run: Callable[..., Any] = partial(super().main, *args, **extra)
+        if not standalone_mode:
+            return run(standalone_mode=False)
+        sys.exit(exit_status(partial(run, standalone_mode=False)))
+
+
+def exit_status(run: Callable[[], Any]) -> int:
+    """Call `run` and return what the process should exit with; say in one line what went wrong.
+
+    Errors that nobody raised on purpose pass through: their traceback is for a bug report.
+    """
+    try:
+        status = run()
+    except KosmoscopeError as e:
+        terminal.error(str(e))
+        wrong_call = isinstance(e, InputError) and not isinstance(e, ImageError)
+        return WRONG_CALL if wrong_call else FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except MemoryError:
+        terminal.error("out of memory")
+        return FAILED
+    except OSError as e:
+        what = f"{terminal.path_text(e.filename)}: " if e.filename is not None else ""
+        terminal.error(f"{what}{e.strerror or e}")
+        return FAILED
+    except Exception as e:
+        # Typer's errors have changed their base class and place over its versions; what they
+        # have in common is this method.
+        if not hasattr(e, "format_message"):
+            raise
+        terminal.error(_usage(e))
+        return int(getattr(e, "exit_code", WRONG_CALL))
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: Any) -> str:
+    text = " ".join(str(error.format_message()).split()).rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    return f"{text} (see {ctx.command_path} --help)" if ctx is not None else text

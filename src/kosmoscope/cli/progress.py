@@ -1,0 +1,127 @@
+"""What is going on, on stderr: spinners and bars for people, plain lines for logs."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from kosmoscope.cli import terminal
+from kosmoscope.cli.render import size_text
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+class _Shown:
+    """Something that is on stderr until its block ends."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+class Steps(_Shown):
+    """Steps of a conversion; call it with the name of each.
+
+    A terminal gets a spinner that names the step. Elsewhere the conversion is one line, and
+    nothing at all is said where none is needed.
+    """
+
+    def __init__(self, waiting: str, conversion: str) -> None:
+        """`waiting` is shown before the first step, `conversion` from then on."""
+        super().__init__()
+        self._waiting, self._conversion = waiting, conversion
+        self._told = False
+        self._spinner: _Spinner | None = None
+
+    def __enter__(self) -> Self:
+        if terminal.is_terminal(sys.stderr):
+            self._spinner = self._stack.enter_context(_Spinner(self._waiting))
+        return self
+
+    def __call__(self, step: str) -> None:
+        """A step begins."""
+        if self._spinner is not None:
+            self._spinner.say(f"{self._conversion}: {step}")
+        elif not self._told:
+            terminal.note(self._conversion)
+        self._told = True
+
+
+class _Spinner(_Shown):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        from rich.status import Status
+
+        self._status = Status(_plain(text), console=terminal.console(sys.stderr))
+        self._stack.enter_context(self._status)
+
+    def say(self, text: str) -> None:
+        self._status.update(_plain(text))
+
+
+def _plain(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(terminal.printable(text))
+
+
+class Download(_Shown):
+    """Bytes of a download; call it with (bytes here, bytes in all)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = terminal.printable(name)
+        self._tenths = -1
+        self._bar: _Bar | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much is here."""
+        if terminal.is_terminal(sys.stderr):
+            if self._bar is None:
+                self._bar = self._stack.enter_context(_Bar(self._name))
+            self._bar.move(done, total)
+            return
+        tenths = done * 10 // total if total else 10
+        if tenths != self._tenths:
+            self._tenths = tenths
+            terminal.note(f"{self._name}: {size_text(done)} of {size_text(total)}")
+
+
+class _Bar(_Shown):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=terminal.console(sys.stderr),
+        )
+        self._stack.enter_context(self._progress)
+        self._task = self._progress.add_task(name, total=None)
+
+    def move(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)

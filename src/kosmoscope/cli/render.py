@@ -1,0 +1,143 @@
+"""Results as text for people: the caption with its phrases numbered, and a table of boxes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kosmoscope.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from kosmoscope.types import XYXY, Description, Entity, ImageInfo
+
+_COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
+
+
+def described(result: Description) -> list[RenderableType]:
+    """Return a heading, the caption, the table of boxes (if any) and how it went."""
+    parts: list[RenderableType] = [_heading(result.image), caption(result)]
+    if result.entities:
+        parts += ["", boxes(result.entities), ""]
+    return [*parts, *_closing([result])]
+
+
+def grounded(results: Sequence[Description]) -> list[RenderableType]:
+    """Return one table for phrases of one picture that were looked for."""
+    found = [entity for result in results for entity in result.entities]
+    return [_heading(results[0].image), boxes(found), "", *_closing(results)]
+
+
+def caption(result: Description) -> Text:
+    """Return the caption; phrases are coloured and followed by their number in the table."""
+    from rich.text import Text
+
+    text, at = Text(), 0
+    for number, entity in sorted(enumerate(result.entities, 1), key=lambda e: e[1].span):
+        start, stop = entity.span
+        if start < at:
+            continue
+        text.append(printable(result.caption[at:start]))
+        text.append(printable(result.caption[start:stop]), f"bold {_colour(number)}")
+        text.append(f"[{number}]", _colour(number))
+        at = stop
+    return text.append(printable(result.caption[at:]))
+
+
+def boxes(entities: Sequence[Entity]) -> Table:
+    """Return a table with a row for each box. Boxes are written as `--box` reads them."""
+    from rich.text import Text
+
+    # Numbers are best kept in one piece, but on a narrow terminal better broken than cut off.
+    whole = (0, 2, 3, 4, 5) if shutil.get_terminal_size().columns >= 80 else ()
+    names = ("#", "phrase", "score", "box", "pixels", "box score")
+    table = columns(*names, right=(0, 2, 5), whole=whole)
+    for number, entity in enumerate(entities, 1):
+        phrase = printable(entity.phrase) or "(no phrase)"
+        if not entity.complete:
+            phrase += " (cut off)"
+        lead = (
+            Text(str(number), _colour(number)),
+            Text(phrase, f"bold {_colour(number)}"),
+            Text(_score(entity.score)),
+        )
+        if not entity.boxes:
+            table.add_row(*lead, Text("no box", "dim"), "", "")
+        for i, box in enumerate(entity.boxes):
+            table.add_row(
+                *(("", "", "") if i else lead),
+                Text(_corners(box.xyxy, 3)),
+                Text(_corners(box.xyxy_px, 0)),
+                Text(_score(box.score)),
+            )
+    return table
+
+
+def columns(*names: str, right: Sequence[int] = (), whole: Sequence[int] = ()) -> Table:
+    """Return an empty table without lines, whose cells are wrapped and never cut.
+
+    Args:
+        names: of the columns.
+        right: the columns that are set flush right.
+        whole: the columns that are never wrapped.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for i, name in enumerate(names):
+        table.add_column(
+            name,
+            justify="right" if i in right else "left",
+            overflow="fold",
+            no_wrap=i in whole,
+        )
+    return table
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people, in powers of 1000: 6.7 GB."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.95:
+            break
+        value, unit = value / 1000, larger
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _heading(image: ImageInfo) -> Text:
+    from rich.text import Text
+
+    size = f"  {image.width}x{image.height}"
+    frames = f", first of {image.frames}" if image.frames > 1 else ""
+    return Text.assemble((printable(image.path), "bold"), (size + frames, "dim"))
+
+
+def _closing(results: Sequence[Description]) -> list[RenderableType]:
+    """Return what is worth a remark, and which model took how long."""
+    from rich.text import Text
+
+    remarks = [printable(warning) for result in results for warning in result.warnings]
+    if any(result.finish_reason == "length" for result in results):
+        remarks.append("cut off; --max-new-tokens allows more")
+    last = results[-1]
+    # In a batch the picture is looked at once, and each result counts the same shared passes.
+    spent = max(result.timing.total for result in results)
+    tokens = sum(len(result.token_ids) for result in results)
+    how = f"{last.model} {last.precision}, {tokens} tokens, {spent:.2f} s"
+    return [*(Text(f"! {remark}", "yellow") for remark in remarks), Text(printable(how), "dim")]
+
+
+def _corners(xyxy: XYXY, digits: int) -> str:
+    return ",".join(f"{v:.{digits}f}" for v in xyxy)
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[(number - 1) % len(_COLOURS)]

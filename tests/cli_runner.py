@@ -1,0 +1,45 @@
+"""How the tests of the command line run it: in this process, or as a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from kosmoscope import Description
+from kosmoscope.cli.app import app
+
+PROGRAM = [sys.executable, "-m", "kosmoscope.cli"]
+POCKET = ["--model", "pocket"]
+QUIET = [*POCKET, "--max-new-tokens", "12"]
+
+
+def run(*args: str | Path, **options: Any) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in args], catch_exceptions=False, **options)
+
+
+def process(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*PROGRAM, *(os.fspath(a) for a in args)], capture_output=True, timeout=120, **options
+    )
+
+
+def results(output: str) -> list[Description]:
+    """Read JSON lines back; each must survive the round trip."""
+    found = [Description.from_json(line) for line in output.splitlines()]
+    assert [json.loads(d.to_json()) for d in found] == [json.loads(s) for s in output.splitlines()]
+    return found
+
+
+def one_error(result: Result, status: int) -> str:
+    """Return the only line on stderr."""
+    assert result.exit_code == status
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
