@@ -14,11 +14,14 @@ The tree::
     |   +-- BoxError                   a box: not finite, out of range, inverted, empty
     |   +-- OptionError                an option out of its range
     +-- ModelError                     a model cannot be found, read or run
-        +-- ModelNotFoundError         no such name or folder
-        +-- CheckpointError            a file of a checkpoint is wrong; the message names it
-        |   +-- TokenizerError         tokenizer.json is wrong or disagrees with config.json
-        +-- DownloadError              the hub could not be reached, or a transfer broke
-            +-- OfflineError           not in the cache, and offline mode is on
+    |   +-- ModelNotFoundError         no such name or folder
+    |   +-- CheckpointError            a file of a checkpoint is wrong; the message names it
+    |   |   +-- TokenizerError         tokenizer.json is wrong or disagrees with config.json
+    |   +-- DownloadError              the hub could not be reached, or a transfer broke
+    |       +-- OfflineError           not in the cache, and offline mode is on
+    +-- OutputError                    a result cannot be written
+        +-- FolderBusyError            another process writes into the output folder
+        +-- FolderMismatchError        the folder holds results of another model, options or tasks
 
 Messages are one line: what is wrong, in which file, and what would be right. The command line
 prints them as they are; a server maps each class to a status in one table of its own.
@@ -101,3 +104,15 @@ class DownloadError(ModelError):
 
 class OfflineError(DownloadError):
     """The files are not in the cache and offline mode is on."""
+
+
+class OutputError(KosmoscopeError):
+    """A result cannot be written: no such folder, no permission, the disk is full."""
+
+
+class FolderBusyError(OutputError):
+    """Another process writes into the output folder."""
+
+
+class FolderMismatchError(OutputError):
+    """The output folder holds results that were asked for in another way."""

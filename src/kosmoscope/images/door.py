@@ -112,7 +112,7 @@ def read_image(
         image = source
         filename = getattr(image, "filename", "")
         called = name or (filename if isinstance(filename, str) and filename else "<image>")
-        with _mapped(shown_name(called), "picture"), _quiet():
+        with _mapped(shown_name(called), "picture"), quiet():
             frames = getattr(image, "n_frames", 1)
             return _from_pillow(image, called, frames, "frames", None, limits)
     called, data = contents(source, name, limits)
@@ -124,7 +124,7 @@ def read_image(
         what = "not a known kind of picture" if kind is None else f"this is {kind.label}"
         raise UnsupportedImageError(shown, f"{what}; expected {READABLE}")
     _need_decoder(kind, shown)
-    with _mapped(shown, kind.label), _quiet():
+    with _mapped(shown, kind.label), quiet():
         frames = _walk(data, kind, shown, limits)
         with Image.open(io.BytesIO(data), formats=[kind.pillow]) as image:
             if frames is None:
@@ -276,7 +276,7 @@ _quiet_filter: warnings.catch_warnings[None] | None = None
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence Pillow's warnings (bombs below the limit, odd tags): they are notes or errors here.
 
     `warnings.catch_warnings` swaps a list of the whole process, so threads that enter and leave

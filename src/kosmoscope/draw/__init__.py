@@ -1,0 +1,33 @@
+"""Drawing: a picture and its description -> an annotated picture, an SVG overlay, a file.
+
+    style     what the caller may choose
+    palette   phrase -> colour, safe for the colour-blind
+    text      cleaning, measuring and cutting words; the font that ships with the package
+    layout    pure geometry: where the labels go
+    strip     pure geometry: the caption under the picture
+    plan      description and size -> everything that is drawn, in pixels
+    raster    plan -> pixels
+    svg       plan -> vectors
+    saving    pixels -> file, in one piece or not at all
+
+Masks belong into `plan` (which colour, which contour) and, below the boxes, into `raster` and
+`svg`.
+"""
+
+from kosmoscope.draw.layout import Placement, place_labels
+from kosmoscope.draw.palette import phrase_colour, picture_colours
+from kosmoscope.draw.raster import annotate
+from kosmoscope.draw.saving import save_image
+from kosmoscope.draw.style import DrawStyle
+from kosmoscope.draw.svg import annotate_svg
+
+__all__ = [
+    "DrawStyle",
+    "Placement",
+    "annotate",
+    "annotate_svg",
+    "phrase_colour",
+    "picture_colours",
+    "place_labels",
+    "save_image",
+]
