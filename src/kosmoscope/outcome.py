@@ -30,8 +30,20 @@ class Context:
 
     @property
     def leading_ids(self) -> tuple[int, ...]:
-        """The prompt's tokens that are read as part of the caption."""
-        return self.prompt_ids[self.tail :] if self.echo else ()
+        """The prompt's tokens that are read as part of the caption.
+
+        Where the prompt itself does not belong into it, a phrase that it leaves open still does.
+        """
+        tail = self.prompt_ids[self.tail :]
+        if self.echo:
+            return tail
+        tokens = self.tokenizer.tokens
+        for index in range(len(tail) - 1, -1, -1):
+            if tail[index] == tokens.phrase_open:
+                return tail[index:]
+            if tail[index] == tokens.phrase_close:
+                break
+        return ()
 
 
 def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -> Description:

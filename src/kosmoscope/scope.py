@@ -248,8 +248,10 @@ class Scope:
     ) -> list[Description]:
         """Go on from any prompts, together: the lower layer under the verbs.
 
-        Results equal those of one prompt at a time. A picture that occurs in several prompts
-        should be encoded first and passed encoded: its keys and values are then held once.
+        Results equal those of one prompt at a time: exactly at fp32; a rounded model may decide a
+        near tie the other way, since the last bit of a sum depends on what is summed with it.
+        A picture that occurs in several prompts should be encoded first and passed encoded: its
+        keys and values are then held once.
         """
         jobs = self._jobs(prompts, options, overrides)
         clock = Clock()

@@ -13,8 +13,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args
 
 from kosmoscope.errors import BoxError, InputError
 
@@ -36,9 +36,12 @@ def check_xyxy_norm(xyxy: Sequence[float]) -> XYXY:
         BoxError: not four numbers, not finite, outside 0..1, inverted or empty.
     """
     try:
+        if isinstance(xyxy, (str, bytes)):
+            raise TypeError
         values = tuple(float(v) for v in xyxy)
-    except (TypeError, ValueError) as e:
-        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {xyxy!r}") from e
+    except (TypeError, ValueError, OverflowError) as e:
+        shown = " ".join(repr(xyxy).split())[:80]
+        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {shown}") from e
     if len(values) != 4:
         raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {len(values)}")
     x1, y1, x2, y2 = values
@@ -188,21 +191,25 @@ class Description:
             )
         try:
             values = {k: v for k, v in data.items() if k != "schema"}
-            values["image"] = ImageInfo(**data["image"])
-            values["timing"] = Timing(**data["timing"])
+            values["image"] = _checked(ImageInfo(**data["image"]))
+            values["timing"] = _checked(Timing(**data["timing"]))
             values["entities"] = tuple(_entity(e) for e in data["entities"])
-            values["token_ids"] = tuple(int(i) for i in data["token_ids"])
-            values["warnings"] = tuple(data["warnings"])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError) as e:
-            raise InputError(f"not a description of schema {SCHEMA_VERSION}: {e}") from e
+            values["token_ids"] = tuple(_integer(i) for i in data["token_ids"])
+            values["warnings"] = tuple(_text(w) for w in _list(data["warnings"]))
+            found = _checked(cls(**values))
+            if found.finish_reason not in get_args(FinishReason):
+                raise TypeError(f"finish_reason is {found.finish_reason!r}")
+            return found
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
+            problem = " ".join(str(e).split())[:200]
+            raise InputError(f"not a description of schema {SCHEMA_VERSION}: {problem}") from e
 
     @classmethod
     def from_json(cls, text: str) -> Description:
         """Read what `to_json()` wrote. Raises `InputError` like `from_dict`."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as e:
+        except (ValueError, RecursionError) as e:
             raise InputError(f"not JSON: {e}") from e
         if not isinstance(data, dict):
             raise InputError("not a description: expected a JSON object")
@@ -233,9 +240,51 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_Result = TypeVar("_Result")
+_SCALARS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+
+
+def _checked(value: _Result) -> _Result:
+    """Return a dataclass whose plain fields have the types that they say."""
+    for f in fields(value):  # type: ignore[arg-type]
+        kinds = _SCALARS.get(str(f.type))
+        found = getattr(value, f.name)
+        if kinds and (isinstance(found, bool) or not isinstance(found, kinds)):
+            raise TypeError(f"{f.name} is {found!r}; expected {f.type}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected a whole number, got {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
 def _xyxy(values: Sequence[float]) -> XYXY:
     x1, y1, x2, y2 = values
-    return (float(x1), float(y1), float(x2), float(y2))
+    return (_number(x1), _number(y1), _number(x2), _number(y2))
 
 
 def _entity(data: Mapping[str, Any]) -> Entity:
@@ -244,9 +293,12 @@ def _entity(data: Mapping[str, Any]) -> Entity:
         Box(
             _xyxy(b["xyxy"]),
             _xyxy(b["xyxy_px"]),
-            b["score"],
+            _optional(b["score"]),
             None if b["refined"] is None else _xyxy(b["refined"]),
         )
         for b in data["boxes"]
     )
-    return Entity(data["phrase"], (int(start), int(end)), boxes, data["score"], data["complete"])
+    if not isinstance(data["complete"], bool):
+        raise TypeError(f"complete is {data['complete']!r}; expected true or false")
+    span = (_integer(start), _integer(end))
+    return Entity(_text(data["phrase"]), span, boxes, _optional(data["score"]), data["complete"])

@@ -21,7 +21,7 @@ from kosmoscope.engine.pack import Feed, Pack
 from kosmoscope.grammar import Grammar, State
 from kosmoscope.types import FinishReason
 
-_DEAD = np.float32(-1e9)
+_DEAD = np.float32(-np.inf)
 Chosen = tuple[int, float, Corner | None]
 
 
@@ -99,7 +99,7 @@ class _Search:
                      for c in candidates]  # fmt: skip
             done = self.finished(done, grown, length + 1, improvable)
             length += 1
-            going = [np.float32(c.score + (_DEAD if c.finish else 0)) for c in candidates]
+            going = [_DEAD if c.finish else c.score for c in candidates]
             order = sorted(range(len(going)), key=lambda i: -going[i])[:width]
             beams = [grown[i] for i in order]
             improvable = improvable and self.can_improve(going[order[0]], done, length)

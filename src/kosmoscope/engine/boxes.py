@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kosmoscope.tokens import cells_to_xyxy
 from kosmoscope.types import XYXY
 
 
@@ -68,4 +69,10 @@ def refined_xyxy(upper_left: Corner, lower_right: Corner, side: int) -> XYXY:
     margin = half if same_row or same_column else 0.0
     x1, y1 = max(upper_left.x - margin, 0.0), max(upper_left.y - margin, 0.0)
     x2, y2 = min(lower_right.x + margin, 1.0), min(lower_right.y + margin, 1.0)
+    # Means of neighbouring cells may pass each other; there the cells themselves have to do.
+    plain = cells_to_xyxy(upper_left.cell, lower_right.cell, side)
+    if x1 >= x2:
+        x1, x2 = plain[0], plain[2]
+    if y1 >= y2:
+        y1, y2 = plain[1], plain[3]
     return (x1, y1, x2, y2)

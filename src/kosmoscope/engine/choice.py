@@ -119,7 +119,11 @@ def pick(scores: Scores, options: GenerationOptions, rng: np.random.Generator) -
     logits = scores.masked()
     if options.temperature == 0:
         return int(logits.argmax())
-    probabilities = np.exp(log_softmax((logits / options.temperature)[None])[0].astype(np.float64))
+    # In float64 and from the maximum down: a temperature may be as small as numbers get.
+    with np.errstate(over="ignore"):
+        scaled = (logits.astype(np.float64) - logits.max()) / options.temperature
+    probabilities = np.exp(scaled)
+    probabilities /= probabilities.sum()
     if options.top_p < 1:
         order = np.argsort(-probabilities, kind="stable")
         cumulative = np.cumsum(probabilities[order])
@@ -140,4 +144,3 @@ def corner(engine: Engine, scores: Scores, token: int) -> Corner | None:
         stop = tokens.first_location + tokens.location_count
         logits = logits[tokens.first_location : stop]
     return read_corner(np.exp(log_softmax(logits)), tokens.cell(token), tokens.side)
-

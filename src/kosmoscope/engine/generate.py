@@ -158,7 +158,7 @@ def _open(engine: Engine, requests: Sequence[tuple[int, Request]]) -> tuple[Pack
         state = None
         if request.options.constrained and request.grammar is not None:
             state = request.grammar.state_after(ids)
-        rng = np.random.default_rng([request.options.seed, index])
+        rng = np.random.default_rng(request.options.seed)
         branches.append(
             _Branch(index, request, slots[:known], rows, state, list(ids), rng, len(ids))
         )

@@ -55,13 +55,15 @@ class GenerationOptions:
         self._integer("stop_after_entities", 0, MAX_NEW_TOKENS)
         self._number("temperature", 0.0, 100.0)
         self._number("top_p", 1e-6, 1.0)
-        self._number("length_penalty", -100.0, 100.0)
+        self._number("length_penalty", -10.0, 10.0)
         if self.num_beams > 1 and self.temperature > 0:
             raise OptionError("num_beams and temperature exclude each other: beams are not drawn")
         if self.top_p < 1 and self.temperature == 0:
             raise OptionError("top_p needs a temperature above 0: without one nothing is drawn")
-        if any(not sequence for sequence in self.stop_sequences):
-            raise OptionError("a stop sequence is empty")
+        for name in ("early_stopping", "constrained"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} is {getattr(self, name)!r}; expected True or False")
+        object.__setattr__(self, "stop_sequences", self._sequences())
 
     @classmethod
     def of(cls, **values: Any) -> GenerationOptions:
@@ -71,6 +73,15 @@ class GenerationOptions:
             if name not in known:
                 raise OptionError(f"unknown option {name!r}; known are {', '.join(known)}")
         return cls(**values)
+
+    def _sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Return the stop sequences as tuples, whatever sequences they came as."""
+        given: Any = self.stop_sequences
+        if isinstance(given, (list, tuple)) and all(
+            isinstance(s, (list, tuple)) and s and all(type(i) is int for i in s) for s in given
+        ):
+            return tuple(tuple(s) for s in given)
+        raise OptionError(f"stop_sequences is {given!r}; expected non-empty lists of token ids")
 
     def _integer(self, name: str, low: int, high: int) -> None:
         value = getattr(self, name)

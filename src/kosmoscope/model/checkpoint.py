@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes  # noqa: F401 - registers bfloat16 with numpy, which safetensors needs
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from kosmoscope.errors import CheckpointError
-from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.config import DetectorVisionConfig, ModelConfig
+from kosmoscope.model.detector_tower import expected_shapes
 
 TEXT = "text_model.model."
 HEAD = "text_model.lm_head.weight"
@@ -63,11 +65,14 @@ def expected_tensors(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if not config.tied:
         shapes[HEAD] = (t.vocab_size, t.width)
 
-    shapes[VISION + "embeddings.class_embedding"] = (v.width,)
-    shapes[VISION + "embeddings.patch_embedding.weight"] = (
-        v.width, v.channels, v.patch_size, v.patch_size)  # fmt: skip
-    shapes[VISION + "embeddings.position_embedding.weight"] = (v.patches + 1, v.width)
-    shapes.update(_norm(VISION + "pre_layrnorm", v.width))
+    if isinstance(v, DetectorVisionConfig):
+        shapes.update(expected_shapes(v, VISION))
+    else:
+        shapes[VISION + "embeddings.class_embedding"] = (v.width,)
+        shapes[VISION + "embeddings.patch_embedding.weight"] = (
+            v.width, v.channels, v.patch_size, v.patch_size)  # fmt: skip
+        shapes[VISION + "embeddings.position_embedding.weight"] = (v.patches + 1, v.width)
+        shapes.update(_norm(VISION + "pre_layrnorm", v.width))
     for i in range(v.layers):
         layer = f"{VISION}encoder.layers.{i}."
         shapes.update(_attention(layer + "self_attn", v.width))
@@ -81,6 +86,11 @@ def expected_tensors(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     shapes[RESAMPLER + "latent_query"] = (config.latents, t.width)
     shapes.update(_attention(RESAMPLER + "x_attn", t.width))
     return shapes
+
+
+def head_name(config: ModelConfig) -> str:
+    """Return the name of the tensor that is the head's matrix."""
+    return TEXT + "embed_tokens.weight" if config.tied else HEAD
 
 
 class Checkpoint:
@@ -134,7 +144,7 @@ class Checkpoint:
                 value = opened.get_tensor(name)
         except (OSError, SafetensorError) as e:
             raise CheckpointError(f"{file}: {name} cannot be read: {e}") from e
-        return np.ascontiguousarray(value, dtype=np.float32)
+        return _usable(value, file, name)
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Return rows start..stop of a matrix as float32 (n, columns)."""
@@ -144,7 +154,7 @@ class Checkpoint:
                 value = opened.get_slice(name)[start:stop]
         except (OSError, SafetensorError) as e:
             raise CheckpointError(f"{file}: {name} cannot be read: {e}") from e
-        return np.ascontiguousarray(value, dtype=np.float32)
+        return _usable(value, file, name)
 
     def sha256(self) -> str:
         """Return the SHA-256 of the one weights file, or of the shards' digests in order."""
@@ -155,6 +165,14 @@ class Checkpoint:
         if len(digests) == 1:
             return digests[0]
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _usable(value: NDArray[Any], file: Path, name: str) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # float64 beyond float32's range: told below
+        array = np.ascontiguousarray(value, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise CheckpointError(f"{file}: {name} has values that are not finite as float32")
+    return array
 
 
 def _header(file: Path) -> list[tuple[str, tuple[int, ...], str]]:

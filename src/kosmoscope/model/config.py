@@ -30,7 +30,12 @@ _BOOKKEEPING = frozenset(
     """.split()  # noqa: SIM905 - thirteen lines instead of sixty
 )
 
+_MOST_LAYERS = 1024
+
 ACTIVATIONS = ("gelu", "quick_gelu")
+
+CLIP_TOWER = "kosmos_2_vision_model"
+DETECTOR_TOWER = "kosmoscope_detector_vision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,45 @@ class VisionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorVisionConfig:
+    """Sizes of the tower. The two networks' own are fixed."""
+
+    width: int
+    ffn_width: int
+    layers: int
+    heads: int
+    image_size: int
+    """S, a multiple of 32; the detector's input."""
+    scene_size: int
+    """T, a multiple of 32; the classifier's input."""
+    detections: int
+    """Most tokens of the first kind; those not needed say so."""
+    regions: int
+    """Kinds of stuff."""
+    score_threshold: float
+    """Candidates below it are no detections."""
+    overlap_threshold: float
+    """Of two candidates with a higher IoU, the lower-scored one is dropped."""
+    activation: str
+    eps: float
+
+    @property
+    def grid(self) -> int:
+        """Cells of the coarse map along a side."""
+        return self.scene_size // 32
+
+    @property
+    def tokens(self) -> int:
+        """Of all kinds."""
+        return self.detections + self.regions + 2 + self.grid**2
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Sizes of the whole model."""
 
     text: TextConfig
-    vision: VisionConfig
+    vision: VisionConfig | DetectorVisionConfig
     latents: int
     tied: bool
     """The head is the embedding (no weights of its own)."""
@@ -134,7 +173,7 @@ class _Reader:
             vocab_size=self.integer(data, "vocab_size", 65037),
             max_positions=self.integer(data, "max_position_embeddings", 2048),
             width=self.integer(data, "embed_dim", 2048),
-            layers=self.integer(data, "layers", 24),
+            layers=self.integer(data, "layers", 24, _MOST_LAYERS),
             ffn_width=self.integer(data, "ffn_dim", 8192),
             heads=self.integer(data, "attention_heads", 32),
             activation=self.activation(data, "activation_function", "gelu"),
@@ -155,19 +194,50 @@ class _Reader:
             )
         return config
 
-    def vision(self, data: Mapping[str, Any]) -> VisionConfig:
+    def vision(self, data: Mapping[str, Any]) -> VisionConfig | DetectorVisionConfig:
+        kind = data.get("model_type", CLIP_TOWER)
+        if kind == CLIP_TOWER:
+            return self.clip(data)
+        if kind == DETECTOR_TOWER:
+            return self.detector(data)
+        raise self.fail(f"vision_config.model_type is {kind!r}: no such vision tower here")
+
+    def detector(self, data: Mapping[str, Any]) -> DetectorVisionConfig:
+        self.known(data, "vision_config.", {
+            "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
+            "num_attention_heads", "image_size", "scene_size", "detections", "regions",
+            "score_threshold", "overlap_threshold", "hidden_act", "layer_norm_eps"})  # fmt: skip
+        config = DetectorVisionConfig(
+            width=self.integer(data, "hidden_size", 192),
+            ffn_width=self.integer(data, "intermediate_size", 768),
+            layers=self.integer(data, "num_hidden_layers", 2),
+            heads=self.integer(data, "num_attention_heads", 6),
+            image_size=self.integer(data, "image_size", 416),
+            scene_size=self.integer(data, "scene_size", 288),
+            detections=self.integer(data, "detections", 32),
+            regions=self.integer(data, "regions", 16),
+            score_threshold=self.number(data, "score_threshold", 0.1),
+            overlap_threshold=self.number(data, "overlap_threshold", 0.5),
+            activation=self.activation(data, "hidden_act", "quick_gelu"),
+            eps=self.number(data, "layer_norm_eps", 1e-5),
+        )
+        if config.width % config.heads:
+            raise self.fail(f"hidden_size {config.width} cannot be split into {config.heads} heads")
+        for key, size in (("image_size", config.image_size), ("scene_size", config.scene_size)):
+            if size % 32:
+                raise self.fail(f"{key} is {size}; the networks need a multiple of 32")
+        return config
+
+    def clip(self, data: Mapping[str, Any]) -> VisionConfig:
         self.known(data, "vision_config.", {
             "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
             "num_attention_heads", "num_channels", "image_size", "patch_size", "hidden_act",
             "layer_norm_eps", "bos_token_id", "pad_token_id", "eos_token_id",
             "tie_word_embeddings"})  # fmt: skip
-        kind = data.get("model_type", "kosmos_2_vision_model")
-        if kind != "kosmos_2_vision_model":
-            raise self.fail(f"vision_config.model_type is {kind!r}: no such vision tower here")
         config = VisionConfig(
             width=self.integer(data, "hidden_size", 1024),
             ffn_width=self.integer(data, "intermediate_size", 4096),
-            layers=self.integer(data, "num_hidden_layers", 24),
+            layers=self.integer(data, "num_hidden_layers", 24, _MOST_LAYERS),
             heads=self.integer(data, "num_attention_heads", 16),
             channels=self.integer(data, "num_channels", 3),
             image_size=self.integer(data, "image_size", 224),
@@ -198,10 +268,10 @@ class _Reader:
             raise self.fail(f"{key} is missing or not an object")
         return value
 
-    def integer(self, data: Mapping[str, Any], key: str, default: int) -> int:
+    def integer(self, data: Mapping[str, Any], key: str, default: int, most: int = 2**24) -> int:
         value = data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 2**24:
-            raise self.fail(f"{key} is {value!r}; expected a positive whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            raise self.fail(f"{key} is {value!r}; expected a whole number from 1 to {most}")
         return value
 
     def token(self, data: Mapping[str, Any], key: str, default: int) -> int:

@@ -16,9 +16,9 @@ from kosmoscope._version import __version__
 from kosmoscope.errors import CheckpointError, ModelError, OptionError
 from kosmoscope.images import PixelSpec
 from kosmoscope.model import decoder, vision
-from kosmoscope.model.checkpoint import TEXT, Checkpoint
+from kosmoscope.model.checkpoint import TEXT, Checkpoint, head_name
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted, Manifest
+from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted, Manifest, stop_ids
 from kosmoscope.model.jsonfile import read_object
 from kosmoscope.model.paths import (
     MANIFEST,
@@ -27,15 +27,15 @@ from kosmoscope.model.paths import (
     find_source,
     is_converted,
 )
-from kosmoscope.model.quantization import PRECISIONS, LinearKind, Precision
+from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.tokens import Tokenizer, TokenSet
 
 Progress = Callable[[str], None]
 
 # The vision tower is bound by arithmetic, not by the bytes of its weights, so that 4 bits would
 # cost accuracy and buy nothing; see docs/engine.md for the measurements behind the table.
-_VISION: dict[Precision, LinearKind] = {"fp32": "fp32", "int8": "int8", "int4": "int8"}
-_HEAD: dict[Precision, LinearKind] = {"fp32": "fp32", "int8": "int8", "int4": "int8"}
+_VISION: dict[Precision, Precision] = {"fp32": "fp32", "int8": "int8", "int4": "int8"}
+_HEAD: dict[Precision, Precision] = {"fp32": "fp32", "int8": "int8", "int4": "int8"}
 
 
 def convert(
@@ -110,6 +110,7 @@ def check_source(source: SourceFiles) -> tuple[ModelConfig, TokenSet]:
     tokenizer.check_matches(
         vocab_size=t.vocab_size, bos=t.bos, pad=t.pad, eos=t.eos, file=source.config
     )
+    stop_ids(source.generation, config)
     spec = PixelSpec.from_config(read_object(source.preprocessor), str(source.preprocessor))
     side = config.vision.image_size
     if spec.size_wh != (side, side):
@@ -166,14 +167,15 @@ def _write_embeddings(
     with path.open("wb") as file:
         _npy_header(file, (t.vocab_size, t.width), dtype)
         for start in range(0, t.vocab_size, 4096):
-            rows = source.rows(name, start, min(start + 4096, t.vocab_size)).astype(dtype)
+            with np.errstate(over="ignore"):  # told below, with the file's name
+                rows = source.rows(name, start, min(start + 4096, t.vocab_size)).astype(dtype)
             if not np.isfinite(rows).all():
                 raise CheckpointError(f"{source.files[0]}: {name} has values beyond {dtype}")
             file.write(rows.tobytes())
 
 
 def _write_structure(path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint) -> None:
-    name = decoder.head_name(config)
+    name = head_name(config)
     first, stop = tokens.first_location, tokens.first_location + tokens.location_count
     rows = [source.rows(name, first, stop)]
     rows += [source.rows(name, i, i + 1) for i in (tokens.object_close, tokens.delimiter)]
@@ -190,6 +192,11 @@ def _publish(work: Path, target: Path) -> None:
     if target.exists():
         old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
         target.rename(old)
-    work.rename(target)
+    try:
+        work.rename(target)
+    except OSError:
+        if old is not None:
+            old.rename(target)
+        raise
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)

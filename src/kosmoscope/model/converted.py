@@ -25,6 +25,16 @@ from kosmoscope.model.jsonfile import read_object
 from kosmoscope.model.paths import MANIFEST
 from kosmoscope.model.quantization import PRECISIONS, Precision
 
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 FORMAT_VERSION = 1
 EMBEDDINGS = "embeddings.npy"
 STRUCTURE = "structure.npy"
@@ -72,7 +82,7 @@ class Manifest:
                 str(data["name"]), precision, str(data["source_sha256"]),
                 str(data["kosmoscope_version"]), files,
             )  # fmt: skip
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as e:
+        except _UNREADABLE as e:
             raise CheckpointError(f"{path}: not a manifest of a converted model: {e}") from e
 
 
@@ -105,14 +115,25 @@ class Converted:
                     f"{file}: {found:,} bytes, {size:,} were written; convert again"
                 )
         config = ModelConfig.from_file(folder / "config.json")
-        return cls(folder, manifest, config, _stops(folder / "generation_config.json", config))
+        generation = folder / "generation_config.json"
+        stops = stop_ids(generation if generation.exists() else None, config)
+        return cls(folder, manifest, config, stops)
 
 
-def _stops(path: Path, config: ModelConfig) -> frozenset[int]:
-    if not path.exists():
+def stop_ids(path: Path | None, config: ModelConfig) -> frozenset[int]:
+    """Return the token ids that end a text.
+
+    Args:
+        path: generation_config.json, or None where the checkpoint has none.
+        config: what holds otherwise.
+
+    Raises:
+        CheckpointError: the file is no JSON object, or what it names are no token ids.
+    """
+    if path is None:
         return frozenset({config.text.eos})
     value = read_object(path).get("eos_token_id", config.text.eos)
     ids = value if isinstance(value, list) else [value]
-    if not ids or not all(isinstance(i, int) and 0 <= i < config.text.vocab_size for i in ids):
+    if not ids or not all(type(i) is int and 0 <= i < config.text.vocab_size for i in ids):
         raise CheckpointError(f"{path}: eos_token_id is {value!r}; expected token ids")
     return frozenset(ids)

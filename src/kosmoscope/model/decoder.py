@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto
 
-from kosmoscope.model.checkpoint import HEAD, TEXT, Checkpoint
+from kosmoscope.model.checkpoint import TEXT, Checkpoint, head_name
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.graph import CONTRIB, INT8_BLOCK, GraphWriter
+from kosmoscope.model.graph import CONTRIB, INT8_BLOCK, INT32, GraphWriter
 from kosmoscope.model.quantization import (
     Float,
-    LinearKind,
+    Precision,
     block_size,
     quantize_blocks,
     smooth,
@@ -31,7 +30,7 @@ from kosmoscope.model.quantization import (
 _HEAD_ROWS = 4096
 
 
-def write_decoder(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+def write_decoder(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
     """Write the graph and its weights to `path` and beside it.
 
     Inputs: x float32 (1, S, D), embedded rows; bias float32 (1, 1, S, T), 0 where a row may see a
@@ -45,7 +44,7 @@ def write_decoder(path: Path, config: ModelConfig, source: Checkpoint, kind: Lin
 
 class _Decoder:
     def __init__(
-        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: LinearKind
+        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: Precision
     ) -> None:
         self.g, self.t, self.source, self.kind = g, config.text, source, kind
 
@@ -56,8 +55,8 @@ class _Decoder:
         g, t = self.g, self.t
         x = g.input("x", [1, "rows", t.width])
         g.input("bias", [1, 1, "rows", "total_positions"])
-        g.input("last", [1], TensorProto.INT32)
-        g.input("total", [1], TensorProto.INT32)
+        g.input("last", [1], INT32)
+        g.input("total", [1], INT32)
         for i in range(t.layers):
             x = self.layer(i, x)
         g.norm(x, *self.pair(TEXT + "layer_norm"), t.eps, "hidden")
@@ -108,11 +107,6 @@ class _Decoder:
         return self.g.norm(x, gain, shift, self.t.eps, name), weight
 
 
-def head_name(config: ModelConfig) -> str:
-    """Return the name of the tensor that is the head's matrix."""
-    return TEXT + "embed_tokens.weight" if config.tied else HEAD
-
-
 def head_rows(config: ModelConfig, source: Checkpoint) -> Iterator[Float]:
     """Yield the head's matrix (vocabulary, D) in blocks of rows."""
     name = head_name(config)
@@ -120,7 +114,7 @@ def head_rows(config: ModelConfig, source: Checkpoint) -> Iterator[Float]:
         yield source.rows(name, start, min(start + _HEAD_ROWS, config.text.vocab_size))
 
 
-def write_head(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+def write_head(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
     """Write the head's graph: hidden float32 (R, D) -> logits float32 (R, vocabulary)."""
     t = config.text
     with GraphWriter(path) as g:

@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from kosmoscope.model.quantization import (
-    LinearKind,
+    Precision,
     block_size,
     quantize_blocks,
-    quantize_columns,
 )
 
 CONTRIB = "com.microsoft"
+# onnx.TensorProto's numbers, here so that a model opens without importing onnx: only writing a
+# graph needs it.
+FLOAT, INT32 = 1, 6
 _OPSET = 20  # the first with Gelu
 _PAGE = 4096
 _INLINE_BYTES = 512
@@ -39,6 +39,9 @@ class GraphWriter:
     """
 
     def __init__(self, path: Path) -> None:
+        import onnx
+
+        self._onnx = onnx
         self.path = path
         self._data_path = path.with_suffix(".data")
         self._data: BinaryIO = self._data_path.open("wb")
@@ -61,28 +64,30 @@ class GraphWriter:
         if kind is None:
             self._save()
 
-    def input(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> str:
+    def input(self, name: str, shape: Sequence[int | str], dtype: int = FLOAT) -> str:
         """Declare an input; a string in `shape` is a free dimension."""
-        self._inputs.append(helper.make_tensor_value_info(name, dtype, list(shape)))
+        self._inputs.append(self._onnx.helper.make_tensor_value_info(name, dtype, list(shape)))
         return name
 
-    def output(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> None:
+    def output(self, name: str, shape: Sequence[int | str], dtype: int = FLOAT) -> None:
         """Declare an output, the name of a value that some node makes."""
-        self._outputs.append(helper.make_tensor_value_info(name, dtype, list(shape)))
+        self._outputs.append(self._onnx.helper.make_tensor_value_info(name, dtype, list(shape)))
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
         """Store a constant; large ones go to the weights' file."""
         value = np.ascontiguousarray(value)
         if value.nbytes <= _INLINE_BYTES:
-            self._weights.append(numpy_helper.from_array(value, name))
+            self._weights.append(self._onnx.numpy_helper.from_array(value, name))
             return name
-        self._begin(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape, value.nbytes)
+        self._begin(
+            name, self._onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape, value.nbytes
+        )
         self._data.write(value.data)
         return name
 
     def weight_rows(self, name: str, shape: tuple[int, int], rows: Any) -> str:
         """Store a float32 matrix that comes as an iterator of row blocks."""
-        self._begin(name, TensorProto.FLOAT, shape, shape[0] * shape[1] * 4)
+        self._begin(name, FLOAT, shape, shape[0] * shape[1] * 4)
         for block in rows:
             self._data.write(np.ascontiguousarray(block, np.float32).data)
         return name
@@ -102,7 +107,7 @@ class GraphWriter:
             assert not name or name not in self._names, f"{name} is made twice"
             self._names.add(name)
         self._nodes.append(
-            helper.make_node(op, list(inputs), list(outputs), domain=domain, **attrs)
+            self._onnx.helper.make_node(op, list(inputs), list(outputs), domain=domain, **attrs)
         )
 
     def norm(
@@ -128,7 +133,7 @@ class GraphWriter:
         x: str,
         weight: NDArray[np.float32],
         bias: NDArray[np.float32],
-        kind: LinearKind,
+        kind: Precision,
         output: str,
     ) -> str:
         """``x @ weight.T + bias``: x (..., K), weight (N, K), bias (N,) -> (..., N)."""
@@ -137,16 +142,6 @@ class GraphWriter:
             w = self.weight(output + ".weight", weight.T)
             product = self.node("MatMul", [x, w], output + ".product")
             return self.node("Add", [product, self.weight(output + ".bias", bias)], output)
-        if kind == "int8_dynamic":
-            columns = quantize_columns(weight)
-            names = [
-                x,
-                self.weight(output + ".weight", columns.values),
-                self.weight(output + ".scale", columns.scales),
-                self.weight(output + ".zero", np.zeros(n, np.int8)),
-                self.weight(output + ".bias", bias),
-            ]
-            return self.node("DynamicQuantizeMatMul", names, output, CONTRIB)
         bits, wanted = (8, INT8_BLOCK) if kind == "int8" else (4, INT4_BLOCK)
         blocks = quantize_blocks(weight, bits, block_size(k, wanted))
         names = [
@@ -165,8 +160,8 @@ class GraphWriter:
 
     def _begin(self, name: str, dtype: int, shape: Sequence[int], nbytes: int) -> None:
         self._data.write(b"\0" * (-self._data.tell() % _PAGE))
-        tensor = TensorProto(name=name, data_type=dtype, dims=list(shape))
-        tensor.data_location = TensorProto.EXTERNAL
+        tensor = self._onnx.TensorProto(name=name, data_type=dtype, dims=list(shape))
+        tensor.data_location = self._onnx.TensorProto.EXTERNAL
         for key, value in (
             ("location", self._data_path.name),
             ("offset", str(self._data.tell())),
@@ -176,11 +171,14 @@ class GraphWriter:
         self._weights.append(tensor)
 
     def _save(self) -> None:
-        graph = helper.make_graph(
+        graph = self._onnx.helper.make_graph(
             self._nodes, self.path.stem, self._inputs, self._outputs, self._weights
         )
-        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)]
+        opsets = [
+            self._onnx.helper.make_opsetid("", _OPSET),
+            self._onnx.helper.make_opsetid(CONTRIB, 1),
+        ]
         # IR 10 is what opset 20 needs and what every onnxruntime from 1.18 on reads.
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        model = self._onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
         model.producer_name = "kosmoscope"
-        onnx.save(model, str(self.path))
+        self._onnx.save(model, str(self.path))

@@ -1,7 +1,7 @@
-"""Weights as integers: how a float matrix becomes blocks or rows of small numbers, and back.
+"""Weights as integers: how a float matrix becomes blocks of small numbers, and back.
 
 Layouts are those of ONNX Runtime's operators; the reference is their documentation
-(docs/ContribOperators.md of ONNX Runtime: MatMulNBits, DynamicQuantizeMatMul).
+(docs/ContribOperators.md of ONNX Runtime: MatMulNBits).
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Precision = Literal["fp32", "int8", "int4"]
-LinearKind = Literal["fp32", "int8", "int4", "int8_dynamic"]
-"""How one linear layer is computed; int8_dynamic also rounds the activations, per tensor."""
+_LEAST_SCALE = 1e-37
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int4")
 
 
@@ -82,7 +81,9 @@ def quantize_blocks(weight: Float, bits: int, block: int) -> Blocks:
 
 
 def _rounded(blocks: Float, scales: Float, top: float) -> Float:
-    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales != 0)
+    # A block of denormals has a scale whose reciprocal overflows; it counts as zeros.
+    usable = np.abs(scales) > _LEAST_SCALE
+    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=usable)
     q = np.rint(blocks * inverse[..., None])
     return np.clip(q, -(top + 1), top, out=q)
 
@@ -101,34 +102,6 @@ def _least_error(blocks: Float, extreme: Float, top: float) -> tuple[Float, Floa
         best_error = np.where(better, squared, best_error)
         best_scale = np.where(better, scale, best_scale)
     return _rounded(blocks, best_scale, top), best_scale
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A matrix (K inputs, N outputs) of signed bytes with one scale an output."""
-
-    values: NDArray[np.int8]
-    """(K, N)."""
-    scales: Float
-    """(N,)."""
-
-    def dequantize(self) -> Float:
-        """Return the matrix that the integers stand for, float32 (N, K)."""
-        return np.ascontiguousarray((self.values * self.scales).T.astype(np.float32))
-
-
-def quantize_columns(weight: Float, limit: int = 127) -> Columns:
-    """Round a matrix (N, K) to signed bytes with one scale an output row.
-
-    Args:
-        weight: float32 (N, K).
-        limit: the largest magnitude used. Kernels for AVX2 without VNNI add pairs of u8 x s8
-            products in 16 bits, which saturates above 64 (ONNX Runtime: "reduce_range").
-    """
-    scales = np.abs(weight).max(1) / limit
-    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales != 0)
-    q = np.clip(np.rint(weight * inverse[:, None]), -limit, limit).astype(np.int8)
-    return Columns(np.ascontiguousarray(q.T), scales.astype(np.float32))
 
 
 def smooth(

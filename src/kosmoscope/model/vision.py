@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from kosmoscope.model.checkpoint import RESAMPLER, VISION, Checkpoint
-from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.config import DetectorVisionConfig, ModelConfig, VisionConfig
+from kosmoscope.model.detector_tower import Tower
 from kosmoscope.model.graph import CONTRIB, GraphWriter
-from kosmoscope.model.quantization import Float, LinearKind, smooth
+from kosmoscope.model.quantization import Float, Precision, smooth
 
 
-def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: LinearKind) -> None:
+def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
     """Write the graph and its weights to `path` and beside it.
 
-    Inputs: pixels float32 (B, 3, S, S). Outputs: embeddings float32 (B, latents, D).
+    Inputs: pixels float32 (B, 3, S, S); B is 1 for a detector tower. Outputs: embeddings float32
+    (B, latents, D).
     """
     with GraphWriter(path) as g:
         builder = _Vision(g, config, source, kind)
@@ -32,7 +34,7 @@ def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: Line
 
 class _Vision:
     def __init__(
-        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: LinearKind
+        self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: Precision
     ) -> None:
         self.g, self.config, self.source, self.kind = g, config, source, kind
 
@@ -43,7 +45,18 @@ class _Vision:
         return self.tensor(name + ".weight"), self.tensor(name + ".bias")
 
     def tower(self) -> str:
-        g, v = self.g, self.config.vision
+        v = self.config.vision
+        return self.detector(v) if isinstance(v, DetectorVisionConfig) else self.clip(v)
+
+    def detector(self, v: DetectorVisionConfig) -> str:
+        x = Tower(self.g, v, self.source, VISION).tokens()
+        self.g.node("Shape", ["pixels"], "batch_size", start=0, end=1)
+        for i in range(v.layers):
+            x = self.layer(i, x)
+        return self.g.norm(x, *self.pair(VISION + "post_layernorm"), v.eps, "features")
+
+    def clip(self, v: VisionConfig) -> str:
+        g = self.g
         side = v.image_size
         pixels = g.input("pixels", ["batch", v.channels, side, side])
         kernel = g.weight(
