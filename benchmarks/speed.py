@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--engines", default="int8,int4")
+    parser.add_argument("--tasks", default="", help="only tasks whose name holds this text")
     args = parser.parse_args()
     full_size.ensure(args.folder)
     print(machine.describe())
@@ -103,6 +104,8 @@ def main() -> None:
     for engine in engines:  # not counted: first runs pay for pages and buffers
         engine.do({"task": "generate", "count": 4, "batch": 1})
     for name, task in TASKS.items():
+        if args.tasks not in name:
+            continue
         for _ in range(args.rounds):
             for engine in engines:
                 seconds = engine.do(dict(task))["seconds"]
@@ -112,17 +115,19 @@ def main() -> None:
     loads = {engine.kind: engine.load for engine in engines}
     for engine in engines:
         engine.stop()
-    for _ in range(args.rounds):
+    for _ in range(args.rounds if args.tasks in "cold start to text" else 0):
         for kind in kinds:
             seconds = cold(kind, args.folder, args.threads)
             times.setdefault(("cold start to text", kind), []).append(seconds)
-    show("cold start to text", kinds, times)
+    if args.tasks in "cold start to text":
+        show("cold start to text", kinds, times)
     print("load           ", "  ".join(f"{k} {v:.2f} s" for k, v in loads.items()))
     print(
         "peak resident  ",
         "  ".join(f"{k} {v:.2f} GB ({v / peaks['transformers']:.2f}x)" for k, v in peaks.items()),
     )
-    limits(args.folder, kinds[1:], times, bandwidth, int_gemm)
+    if not args.tasks:
+        limits(args.folder, kinds[1:], times, bandwidth, int_gemm)
 
 
 def show(name: str, kinds: list[str], times: dict[tuple[str, str], list[float]]) -> None:

@@ -253,11 +253,13 @@ class Scope:
         A picture that occurs in several prompts should be encoded first and passed encoded: its
         keys and values are then held once.
         """
-        jobs = self._jobs(prompts, options, overrides)
+        jobs, requests = self._jobs(prompts, options, overrides)
         clock = Clock()
         tokens: list[list[Token]] = [[] for _ in jobs]
         began = time.perf_counter()
-        for token in generate(self.engine, [job.request for job in jobs], clock):
+        source = generate(self.engine, requests, clock)
+        del requests  # and with them pictures that nobody else holds, once they are in the arena
+        for token in source:
             tokens[token.request].append(token)
         spent = time.perf_counter() - began
         return [
@@ -275,7 +277,7 @@ class Scope:
 
         Closing the iterator stops the model after the pass under way.
         """
-        (job,) = self._jobs([prompt], options, overrides)
+        (job,), requests = self._jobs([prompt], options, overrides)
         began = time.perf_counter()
         clock = Clock()
         tokens: list[Token] = []
@@ -283,7 +285,7 @@ class Scope:
         context = job.context(self)
         for token_id in context.leading_ids:
             yield from self._events(reader.feed(token_id), context, tokens)
-        with closing(generate(self.engine, [job.request], clock)) as source:
+        with closing(generate(self.engine, requests, clock)) as source:
             for token in source:
                 tokens.append(token)
                 yield from self._events(reader.feed(token.id), context, tokens)
@@ -307,26 +309,30 @@ class Scope:
         prompts: Sequence[Prompt],
         options: GenerationOptions | None,
         overrides: Mapping[str, object],
-    ) -> list[_Job]:
+    ) -> tuple[list[_Job], list[Request]]:
         if options is not None and overrides:
             raise OptionError("pass options or keywords, not both")
         chosen = options or GenerationOptions.of(**overrides)
         compiled = [p.compile(self.tokenizer, self.engine.slot_ids) for p in prompts]
-        return [self._job(p, c, chosen) for p, c in zip(prompts, compiled, strict=True)]
+        both = [self._job(p, c, chosen) for p, c in zip(prompts, compiled, strict=True)]
+        return [job for job, _ in both], [request for _, request in both]
 
-    def _job(self, prompt: Prompt, compiled: CompiledPrompt, options: GenerationOptions) -> _Job:
+    def _job(
+        self, prompt: Prompt, compiled: CompiledPrompt, options: GenerationOptions
+    ) -> tuple[_Job, Request]:
         images = [(start, self.encode(source)) for start, source in compiled.pictures]
         states = tuple((start, image.state) for start, image in images)
         if prompt.stop_after_entities and not options.stop_after_entities:
             options = replace(options, stop_after_entities=prompt.stop_after_entities)
         ids = PromptIds(compiled.ids, states)
         request = Request(ids, options, self._grammars[compiled.grounded])
-        return _Job(prompt, compiled, request, images[-1][1])
+        image = images[-1][1]
+        return _Job(prompt.echo, compiled.ids, compiled.tail, image.info, image.timing), request
 
     def _description(
         self, job: _Job, tokens: Sequence[Token], clock: Clock, spent: float
     ) -> Description:
-        seen = job.image.timing
+        seen = job.seen
         timing = Timing(
             preprocess=seen.preprocess,
             encode=seen.encode,
@@ -342,19 +348,21 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    prompt: Prompt
-    compiled: CompiledPrompt
-    request: Request
-    image: EncodedImage
-    """The last picture of the prompt: boxes refer to it."""
+    echo: bool
+    ids: tuple[int, ...]
+    tail: int
+    image: ImageInfo
+    """Of the last picture of the prompt: boxes refer to it."""
+    seen: Timing
+    """Of encoding that picture."""
 
     def context(self, scope: Scope) -> Context:
         return Context(
             tokenizer=scope.tokenizer,
-            image=self.image.info,
+            image=self.image,
             model=scope.model,
             precision=scope.precision,
-            prompt_ids=self.compiled.ids,
-            tail=self.compiled.tail,
-            echo=self.prompt.echo,
+            prompt_ids=self.ids,
+            tail=self.tail,
+            echo=self.echo,
         )

@@ -37,10 +37,9 @@ class Arena:
         self.used = 0
         self.capacity = -(-max(capacity, 1) // _STEP) * _STEP
         self._shape = (1, heads, self.capacity, head_width)
-        # Filled, not just allocated: a page that is touched for the first time inside a pass
-        # costs a fault there (measured: up to 0.06 s a pass at full size).
-        self.keys = [np.full(self._shape, 0, np.float32) for _ in range(layers)]
-        self.values = [np.full(self._shape, 0, np.float32) for _ in range(layers)]
+        # Zeros come from the system untouched: a slot costs memory once something lies in it.
+        self.keys = [np.zeros(self._shape, np.float32) for _ in range(layers)]
+        self.values = [np.zeros(self._shape, np.float32) for _ in range(layers)]
         self.generation = 0
         """Changes whenever the buffers are other arrays than before: time to bind them anew."""
 
@@ -53,7 +52,7 @@ class Arena:
         self._shape = (1, self._shape[1], self.capacity, self._shape[3])
         for buffers in (self.keys, self.values):
             for i, old in enumerate(buffers):
-                new = np.full(self._shape, 0, np.float32)
+                new = np.zeros(self._shape, np.float32)
                 new[:, :, : self.used] = old[:, :, : self.used]
                 buffers[i] = new
         self.generation += 1

@@ -63,7 +63,8 @@ class _Branch:
     """One request under way."""
 
     index: int
-    request: Request
+    options: GenerationOptions
+    grammar: Grammar | None
     slots: Slots
     pending: Float
     state: State | None
@@ -90,16 +91,17 @@ def generate(
         PromptError: a prompt is too long or its picture was encoded by another model.
     """
     clock = clock or Clock()
-    plain = [i for i, r in enumerate(requests) if r.options.num_beams == 1]
-    yield from _together(engine, [(i, requests[i]) for i in plain], clock)
-    for i, request in enumerate(requests):
-        if request.options.num_beams > 1:
-            yield from _beams(engine, i, request, clock)
+    numbered = list(enumerate(requests))
+    del requests  # see _open
+    together = [(i, r) for i, r in numbered if r.options.num_beams == 1]
+    searches = [(i, r) for i, r in numbered if r.options.num_beams > 1]
+    del numbered
+    yield from _together(engine, together, clock)
+    for i, request in searches:
+        yield from _beams(engine, i, request, clock)
 
 
-def _together(
-    engine: Engine, requests: Sequence[tuple[int, Request]], clock: Clock
-) -> Iterator[Token]:
+def _together(engine: Engine, requests: list[tuple[int, Request]], clock: Clock) -> Iterator[Token]:
     if not requests:
         return
     began = time.perf_counter()
@@ -110,12 +112,9 @@ def _together(
         for branch, seen in zip(branches, slots, strict=True):
             branch.slots = seen
         produced: list[Token] = []
-        grammars = [
-            (b.request.grammar, b.state) if b.request.grammar and b.state else None
-            for b in branches
-        ]
+        grammars = [(b.grammar, b.state) if b.grammar and b.state else None for b in branches]
         for branch, scores in zip(branches, score_rows(engine, hidden, grammars), strict=True):
-            options = branch.request.options
+            options = branch.options
             banned = repeated(branch.history, options.no_repeat_ngram_size)
             if len(branch.generated) < options.min_new_tokens:
                 banned = [*banned, *engine.stops]
@@ -139,16 +138,19 @@ def _together(
         _tidy(pack, branches)
 
 
-def _open(engine: Engine, requests: Sequence[tuple[int, Request]]) -> tuple[Pack, list[_Branch]]:
-    """Lay out the arena: each picture's prefix once, then the prompts' own rows to come."""
-    prepared = [engine.prompt_rows(request.prompt) for _, request in requests]
+def _open(engine: Engine, requests: list[tuple[int, Request]]) -> tuple[Pack, list[_Branch]]:
+    """Lay out the arena: each picture's prefix once, then the prompts' own rows to come.
+
+    Takes the requests out of the list one by one. A picture's keys and values (26 MB at Kosmos-2's
+    size) are copied; where nobody else holds the picture, they are free before the next is copied.
+    """
+    pack = engine.pack(sum(len(r.prompt.ids) + 32 for _, r in requests))
     placed: dict[int, Slots] = {}
-    pictures = {id(p): p for p, _, _ in prepared if p is not None}
-    capacity = sum(p.keys.shape[2] for p in pictures.values())
-    capacity += sum(len(rows) + 32 for _, _, rows in prepared)
-    pack = engine.pack(capacity)
     branches = []
-    for (index, request), (picture, known, rows) in zip(requests, prepared, strict=True):
+    requests.reverse()
+    while requests:
+        index, request = requests.pop()
+        picture, known, rows = engine.prompt_rows(request.prompt)
         slots = np.arange(0)
         if picture is not None:
             if id(picture) not in placed:
@@ -158,9 +160,18 @@ def _open(engine: Engine, requests: Sequence[tuple[int, Request]]) -> tuple[Pack
         state = None
         if request.options.constrained and request.grammar is not None:
             state = request.grammar.state_after(ids)
-        rng = np.random.default_rng(request.options.seed)
         branches.append(
-            _Branch(index, request, slots[:known], rows, state, list(ids), rng, len(ids))
+            _Branch(
+                index=index,
+                options=request.options,
+                grammar=request.grammar,
+                slots=slots[:known],
+                pending=rows,
+                state=state,
+                history=list(ids),
+                rng=np.random.default_rng(request.options.seed),
+                start=len(ids),
+            )
         )
     return pack, branches
 
@@ -176,7 +187,7 @@ def _advance(
     produced: list[Token] = []
     next_id: int | None = token
     chosen: float | None = logprob
-    grammar, tokens = branch.request.grammar, engine.tokens
+    grammar, tokens = branch.grammar, engine.tokens
     fed: list[int] = []
     while next_id is not None:
         branch.generated.append(next_id)
@@ -200,7 +211,7 @@ def _advance(
 
 
 def _finish(engine: Engine, branch: _Branch, token: int) -> FinishReason | None:
-    options = branch.request.options
+    options = branch.options
     generated = branch.generated
     if token in engine.stops:
         return "stop"
