@@ -91,7 +91,8 @@ def test_pull_that_is_interrupted(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "goes on where it stopped" in result.stderr
 
 
-def test_pull_offline_and_pull_of_what_is_here(home: Path) -> None:
+def test_pull_offline_and_pull_of_what_is_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE" in one_error(run("pull", "kosmos-2"), 1)
     result = run("pull", "pocket")
     assert result.exit_code == 0

@@ -30,7 +30,7 @@ def same_files(a: Path, b: Path, names: tuple[str, ...]) -> None:
 
 
 COMPUTED = ("vision.onnx", "vision.data", "decoder.onnx", "decoder.data", "head.onnx", "head.data",
-            "embeddings.npy", "structure.npy")  # fmt: skip
+            "embeddings.npy", "structure.onnx", "structure.data")  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)

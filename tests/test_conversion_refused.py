@@ -142,7 +142,8 @@ def test_a_sound_folder_loads(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", [
     "vision.onnx", "vision.data", "decoder.onnx", "decoder.data", "head.onnx", "head.data",
-    "embeddings.npy", "structure.npy", "config.json", "tokenizer.json", "preprocessor_config.json",
+    "embeddings.npy", "structure.onnx", "structure.data", "config.json", "tokenizer.json",
+    "preprocessor_config.json",
 ])  # fmt: skip
 def test_converted_folders_that_lost_something(folder: Path, name: str) -> None:
     file = folder / name
@@ -156,7 +157,7 @@ def test_converted_folders_that_lost_something(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vision.onnx", "decoder.onnx", "head.onnx", "embeddings.npy",
-                                  "structure.npy", "tokenizer.json", "config.json",
+                                  "structure.onnx", "tokenizer.json", "config.json",
                                   "preprocessor_config.json"])  # fmt: skip
 def test_converted_folders_with_rubbish_of_the_right_size(folder: Path, name: str) -> None:
     file = folder / name
@@ -278,7 +279,7 @@ def test_targets_that_cannot_be_written(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(conversion, "_write_structure", full)
+    monkeypatch.setattr(conversion.decoder, "write_structure", full)
     target = tmp_path / "target"
     with pytest.raises(ModelError, match="No space left on device") as caught:
         convert(source, target, "fp32")

@@ -355,7 +355,7 @@ def test_the_fingerprint_follows_every_file(home: Path) -> None:
     assert len(seen) == 5
     folder = paths.converted_dir(source, "int8")
     assert folder.parent == home / "kosmoscope" / "converted"
-    assert folder.name == f"my-model-{paths.fingerprint(source)[:16]}-int8"
+    assert folder.name == f"my-model-{paths.fingerprint(source)[:16]}-int8-v{paths.FORMAT_VERSION}"
 
 
 def test_installed_lists_what_is_whole_and_what_is_damaged(server: HubServer) -> None:

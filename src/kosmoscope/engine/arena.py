@@ -57,11 +57,11 @@ class Arena:
                 buffers[i] = new
         self.generation += 1
 
-    def place(self, keys: Float, values: Float) -> Slots:
+    def place(self, keys: NDArray[np.floating], values: NDArray[np.floating]) -> Slots:
         """Copy keys and values of P positions in; return their slots.
 
         Args:
-            keys: float32 (layers, heads, P, head width); `values` alike.
+            keys: floats (layers, heads, P, head width); `values` alike.
         """
         count = keys.shape[2]
         self.reserve(count)

@@ -17,7 +17,7 @@ from kosmoscope.engine.pack import Feed, Pack
 from kosmoscope.engine.sessions import open_session, thread_count
 from kosmoscope.errors import CheckpointError, PromptError
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted
+from kosmoscope.model.converted import EMBEDDINGS, Converted
 from kosmoscope.tokens import TokenSet
 
 
@@ -27,10 +27,11 @@ class PictureState:
 
     embeddings: Float
     """The resampler's output, float32 (latents, D)."""
-    keys: Float = field(repr=False)
-    """The decoder's keys of the prefix ``<s><image>...</image>``, float32
-    (layers, heads, latents + 3, D / heads)."""
-    values: Float = field(repr=False)
+    keys: NDArray[np.floating] = field(repr=False)
+    """The decoder's keys of the prefix ``<s><image>...</image>``, (layers, heads, latents + 3,
+    D / heads); float32 at fp32, float16 otherwise: half the memory, and its rounding is far below
+    the weights'."""
+    values: NDArray[np.floating] = field(repr=False)
     model: str
     """Identifies the converted model that made it; another model refuses it."""
 
@@ -61,15 +62,14 @@ class Engine:
         self.threads = thread_count(threads)
         self.key = f"{converted.manifest.source_sha256[:16]}-{converted.manifest.precision}"
         exact = converted.manifest.precision == "fp32"
+        self._state_dtype = np.float32 if exact else np.float16
         folder = converted.folder
         self._vision = open_session(folder / "vision.onnx", self.threads, optimize=exact)
         self._decoder = open_session(folder / "decoder.onnx", self.threads, optimize=exact)
         self._head = open_session(folder / "head.onnx", self.threads, optimize=exact)
         t = self.config.text
         self._embeddings = _mapped(folder / EMBEDDINGS, (t.vocab_size, t.width))
-        self._structure = np.ascontiguousarray(
-            _mapped(folder / STRUCTURE, (tokens.location_count + 2, t.width)).T
-        )
+        self._structure = open_session(folder / "structure.onnx", self.threads, optimize=exact)
         self._scale = np.float32(math.sqrt(t.width) if t.scale_embedding else 1.0)
 
     @property
@@ -98,7 +98,9 @@ class Engine:
         rows = self.embed(self.prefix_ids, 0)
         self._insert(rows, embeddings, 2, 0)
         _, (slots,) = pack.forward([Feed(np.arange(0), rows)])
-        return PictureState(embeddings, *pack.arena.read(slots), self.key)
+        keys, values = pack.arena.read(slots)
+        dtype = self._state_dtype
+        return PictureState(embeddings, keys.astype(dtype), values.astype(dtype), self.key)
 
     def pack(self, capacity: int) -> Pack:
         """Return an empty pack with room for `capacity` positions at first."""
@@ -181,7 +183,8 @@ class Engine:
             float32 (R, locations + 2): the location tokens, ``</object>``, the delimiter; exact
             whatever the model's precision, and a sixtieth of the head's work.
         """
-        result: Float = hidden @ self._structure
+        feeds = {"hidden": np.ascontiguousarray(hidden)}
+        result: Float = self._structure.run(["logits"], feeds)[0]
         return result
 
     def _insert(self, rows: Float, embeddings: Float, start: int, offset: int) -> None:

@@ -141,8 +141,8 @@ def _together(engine: Engine, requests: list[tuple[int, Request]], clock: Clock)
 def _open(engine: Engine, requests: list[tuple[int, Request]]) -> tuple[Pack, list[_Branch]]:
     """Lay out the arena: each picture's prefix once, then the prompts' own rows to come.
 
-    Takes the requests out of the list one by one. A picture's keys and values (26 MB at Kosmos-2's
-    size) are copied; where nobody else holds the picture, they are free before the next is copied.
+    Takes the requests out of the list one by one. A picture's keys and values are copied; where
+    nobody else holds the picture, they are free before the next one's are copied.
     """
     pack = engine.pack(sum(len(r.prompt.ids) + 32 for _, r in requests))
     placed: dict[int, Slots] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,22 @@ def thread_count(wanted: int | None) -> int:
     return wanted
 
 
+@cache
+def _share_one_arena() -> None:
+    """Let all sessions of the process take their buffers from one arena that grows as asked.
+
+    By default each session has an arena of its own that doubles as it grows; a model's four would
+    then hold buffers for the tower while the decoder runs, and the other way round.
+    """
+    import onnxruntime as ort
+
+    kind, usage = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    memory = ort.OrtMemoryInfo("Cpu", kind, 0, usage)
+    as_requested = 1
+    config = ort.OrtArenaCfg({"arena_extend_strategy": as_requested})
+    ort.create_and_register_allocator(memory, config)
+
+
 def open_session(path: Path, threads: int, *, optimize: bool) -> Any:
     """Open a graph for running on the CPU.
 
@@ -38,7 +55,9 @@ def open_session(path: Path, threads: int, *, optimize: bool) -> Any:
     """
     import onnxruntime as ort
 
+    _share_one_arena()
     options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3

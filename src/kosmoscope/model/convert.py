@@ -16,9 +16,9 @@ from kosmoscope._version import __version__
 from kosmoscope.errors import CheckpointError, ModelError, OptionError
 from kosmoscope.images import PixelSpec
 from kosmoscope.model import decoder, vision
-from kosmoscope.model.checkpoint import TEXT, Checkpoint, head_name
+from kosmoscope.model.checkpoint import TEXT, Checkpoint
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import EMBEDDINGS, STRUCTURE, Converted, Manifest, stop_ids
+from kosmoscope.model.converted import EMBEDDINGS, Converted, Manifest, stop_ids
 from kosmoscope.model.jsonfile import read_object
 from kosmoscope.model.paths import (
     MANIFEST,
@@ -144,7 +144,7 @@ def _write(
     step("head and embeddings")
     decoder.write_head(work / "head.onnx", config, checkpoint, _HEAD[precision])
     _write_embeddings(work / EMBEDDINGS, config, checkpoint, precision)
-    _write_structure(work / STRUCTURE, config, tokens, checkpoint)
+    decoder.write_structure(work / "structure.onnx", config, tokens, checkpoint)
     step("checksum of the source")
     files = {file.name: file.stat().st_size for file in sorted(work.iterdir())}
     manifest = Manifest(name, precision, checkpoint.sha256(), __version__, files)
@@ -172,15 +172,6 @@ def _write_embeddings(
             if not np.isfinite(rows).all():
                 raise CheckpointError(f"{source.files[0]}: {name} has values beyond {dtype}")
             file.write(rows.tobytes())
-
-
-def _write_structure(path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint) -> None:
-    name = head_name(config)
-    first, stop = tokens.first_location, tokens.first_location + tokens.location_count
-    rows = [source.rows(name, first, stop)]
-    rows += [source.rows(name, i, i + 1) for i in (tokens.object_close, tokens.delimiter)]
-    with path.open("wb") as file:
-        np.save(file, np.concatenate(rows))
 
 
 def _publish(work: Path, target: Path) -> None:

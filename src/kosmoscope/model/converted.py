@@ -8,8 +8,7 @@
     decoder.onnx decoder.data  rows -> hidden states
     head.onnx    head.data     hidden states -> logits
     embeddings.npy             (vocabulary, D), float32 (fp32) or float16
-    structure.npy              (location tokens + 2, D) float32: the head's rows for the location
-                               tokens, </object> and the delimiter, all that can follow <object>
+    structure.onnx  .data      hidden states -> logits of all that can follow <object>
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 from kosmoscope.errors import CheckpointError
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import MANIFEST
+from kosmoscope.model.paths import FORMAT_VERSION, MANIFEST
 from kosmoscope.model.quantization import PRECISIONS, Precision
 
 _UNREADABLE = (
@@ -35,9 +34,7 @@ _UNREADABLE = (
     RecursionError,
 )
 
-FORMAT_VERSION = 1
 EMBEDDINGS = "embeddings.npy"
-STRUCTURE = "structure.npy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ from kosmoscope.model.graph import GraphWriter
 Float = NDArray[np.float32]
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
-CLASSES = 80
-"""Of the detector (COCO's)."""
+CLASSES = 80  # of the detector (COCO's)
 _BINS = 11
 _STRIDES = (8, 16, 32)
 _STAGES = ((32, 1), (64, 2), (128, 2), (256, 3))  # channels, pairs of convolutions
@@ -41,8 +40,7 @@ _BLOCKS = (
     (3, 1, 6, 80), (3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112), (5, 2, 6, 192),
     (5, 1, 6, 192), (5, 1, 6, 192), (5, 1, 6, 192), (3, 1, 6, 320),
 )  # fmt: skip
-_FINE_BLOCK = 10
-"""The last block of stride 16."""
+_FINE_BLOCK = 10  # the last one of stride 16
 FINE, COARSE = _BLOCKS[_FINE_BLOCK][3], _BLOCKS[-1][3]
 REGION_HIDDEN = 96
 
@@ -58,11 +56,9 @@ _IMAGENET_STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class Tensors(Protocol):
-    """Where weights come from, by name."""
+    """Where weights come from."""
 
-    def tensor(self, name: str) -> Float:
-        """Return one tensor, float32."""
-        ...
+    def tensor(self, name: str) -> Float: ...  # by name, float32
 
 
 def _conv(name: str, outputs: int, inputs: int, kernel: int) -> Shapes:
@@ -148,17 +144,14 @@ class Tower:
         """Write everything up to the encoder; returns the name of (1, tokens, W)."""
         g, v = self.g, self.v
         found = self.networks()
-        region = self.regions(found["fine"], found["coarse"])
-        grid = g.node("Reshape", [found["coarse"], self.ints("grid.shape", [1, COARSE, -1])],
-                      "grid.flat")  # fmt: skip
+        grid = self.reshape(found["coarse"], [1, COARSE, -1], "grid.flat")
         grid = g.node("Transpose", [grid], "grid.cells", perm=[0, 2, 1])
         parts = [
             self.project("detection", found["detection"]),
-            self.project("region", region),
-            g.node("Reshape", [self.project("whole", found["whole"]),
-                               self.ints("whole.shape", [1, 2, v.width])], "whole.tokens"),
+            self.project("region", self.regions(found["fine"], found["coarse"])),
+            self.reshape(self.project("whole", found["whole"]), [1, 2, v.width], "whole.tokens"),
             self.project("grid", grid),
-        ]  # fmt: skip
+        ]
         x = g.node("Concat", parts, "tokens", axis=1)
         table = self.source.tensor(self.prefix + "embeddings.position_embedding.weight")
         return g.node("Add", [x, g.weight("positions", table[None])], "vision.0")
@@ -173,6 +166,13 @@ class Tower:
 
     def ints(self, name: str, values: list[int]) -> str:
         return self.g.weight(name, np.array(values, np.int64))
+
+    def above(self, x: str, threshold: float, name: str) -> str:
+        found = self.g.node("Greater", [x, self.floats(name + ".least", threshold)], name + ".bool")
+        return self.g.node("Cast", [found], name, to=1)
+
+    def reshape(self, x: str, shape: list[int], name: str) -> str:
+        return self.g.node("Reshape", [x, self.ints(name + ".shape", shape)], name)
 
     def floats(self, name: str, values: object) -> str:
         return self.g.weight(name, np.asarray(values, np.float32))
@@ -226,8 +226,9 @@ class Tower:
             first = inner = conv(x, 2 if stage else 1)
             for pair in range(pairs):
                 left = conv(inner)
-                name = f"detector.stage{stage}.{pair}"
-                inner = g.node("Concat", [conv(left), left], name, axis=1)
+                inner = g.node(
+                    "Concat", [conv(left), left], f"detector.stage{stage}.{pair}", axis=1
+                )
             x = g.node("Concat", [conv(inner), first], f"detector.stage{stage}", axis=1)
             outs.append(x)
         sides = [self.v.image_size // s for s in _STRIDES]
@@ -251,19 +252,17 @@ class Tower:
     def decode(self, raw: str, stride: int) -> tuple[str, str]:
         g, name = self.g, f"level{stride}"
         side = self.v.image_size // stride
-        flat = g.node("Reshape", [raw, self.ints(name + ".flat", [1, CLASSES + 4 * _BINS, -1])],
-                      name + ".rows")  # fmt: skip
+        flat = self.reshape(raw, [1, CLASSES + 4 * _BINS, -1], name + ".rows")
         rows = g.node("Transpose", [flat], name + ".anchors", perm=[0, 2, 1])
         sizes = self.ints(name + ".sizes", [CLASSES, 4 * _BINS])
         g.nodes("Split", [rows, sizes], [name + ".logits", name + ".bins"], axis=-1)
         scores = g.node("Sigmoid", [name + ".logits"], name + ".scores")
-        bins = g.node("Reshape", [name + ".bins", self.ints(name + ".sides", [1, -1, 4, _BINS])],
-                      name + ".bins4")  # fmt: skip
+        bins = self.reshape(name + ".bins", [1, -1, 4, _BINS], name + ".bins4")
         shares = g.node("Softmax", [bins], name + ".shares", axis=-1)
         # Distances to the left, top, right and bottom edge, in pictures.
         reach = np.arange(_BINS, dtype=np.float32)[:, None] * (stride / self.v.image_size)
         edges = g.node("MatMul", [shares, self.floats(name + ".reach", reach)], name + ".edges1")
-        edges = g.node("Reshape", [edges, self.ints(name + ".four", [1, -1, 4])], name + ".edges")
+        edges = self.reshape(edges, [1, -1, 4], name + ".edges")
         edges = g.node("Mul", [edges, self.floats(name + ".signs", [-1, -1, 1, 1])],
                        name + ".offsets")  # fmt: skip
         at = (np.arange(side, dtype=np.float32) + 0.5) / side
@@ -303,7 +302,7 @@ class Tower:
         classes = g.node("Mul", [named, score], "named.scores")  # (K, classes)
         zero = self.floats("picked.zero", np.zeros((1, 1, 4)))
         every = g.node("Concat", [boxes, zero], "picked.all", axis=1)
-        anchors = g.node("Reshape", ["nms.anchor", column], "nms.anchors")
+        anchors = self.reshape("nms.anchor", [-1], "nms.anchors")
         picked = g.node("Gather", [every, anchors], "picked", axis=1)  # (1, K, 4)
         # 1 where no other class is likelier at the same place.
         highest = g.node("ReduceMax", [table, self.ints("lead.axis", [0])], "lead.best", keepdims=0)
@@ -311,8 +310,7 @@ class Tower:
         highest = g.node("Unsqueeze", [highest, column], "lead.column")
         highest = g.node("Max", [highest, self.floats("lead.least", [[1e-6]])], "lead.safe")
         lead = g.node("Div", [score, highest], "lead")
-        there = g.node("Greater", [score, self.floats("there.zero", [[0.0]])], "there.bool")
-        there = g.node("Cast", [there], "there", to=1)
+        there = self.above(score, 0.0, "there")
         rows = g.node("Concat", [classes, score, there, lead], "detection.named", axis=1)
         rows = g.node("Unsqueeze", [rows, self.ints("rows.batch", [0])], "detection.rows")
         waves = self.waves(picked, there, "detection.waves")
@@ -329,9 +327,8 @@ class Tower:
         for i in range(4):
             orders[i, i * WAVES : (i + 1) * WAVES] = np.pi * np.arange(1, WAVES + 1)
         angles = g.node("MatMul", [boxes, self.floats(name + ".orders", orders)], name + ".angles")
-        cosines = g.node("Cos", [angles], name + ".cosines")
-        rows = g.node("Concat", [six, cosines], name + ".rows", axis=2)
-        return g.node("Mul", [rows, there], name)
+        rows = [six, g.node("Cos", [angles], name + ".cosines")]
+        return g.node("Mul", [g.node("Concat", rows, name + ".rows", axis=2), there], name)
 
     # --- the classifier ---------------------------------------------------------------------
 
@@ -358,8 +355,7 @@ class Tower:
             fine = x if i == _FINE_BLOCK else fine
         head = self.conv(x, "classifier.head", 1, "relu6")
         pooled = g.node("GlobalAveragePool", [head], "classifier.pooled")
-        whole = g.node("Reshape", [pooled, self.ints("pooled.shape", [1, 1, -1])], "whole")
-        return fine, x, whole
+        return fine, x, self.reshape(pooled, [1, 1, -1], "whole")
 
     def regions(self, fine: str, coarse: str) -> str:
         """Return the name of (1, regions, REGION_FEATURES): area, certainty, box of each kind."""
@@ -370,26 +366,20 @@ class Tower:
         shares = g.node("Softmax", [self.conv(hidden, "regions.classes")], "regions.all", axis=1)
         bounds = [self.ints("regions.start", [0]), self.ints("regions.end", [self.v.regions])]
         shares = g.node("Slice", [shares, *bounds, self.ints("regions.axis", [1])], "shares")
-        half = self.floats("regions.half", 0.5)
-        mask = g.node("Greater", [shares, half], "regions.mask.bool")
-        mask = g.node("Cast", [mask], "regions.mask", to=1)  # (1, R, side, side)
+        mask = self.above(shares, 0.5, "regions.mask")  # (1, R, side, side)
         both = self.ints("regions.both", [2, 3])
         area = g.node("ReduceMean", [mask, both], "regions.area", keepdims=0)
         certain = g.node("ReduceMean", [shares, both], "regions.certain", keepdims=0)
         edges = [self.span(mask, axis, side) for axis in (2, 3)]  # across, then down
         corners = [edges[0][0], edges[1][0], edges[0][1], edges[1][1]]
-        last = self.ints("regions.last", [2])
         columns = [
-            g.node("Unsqueeze", [c, last], f"regions.column{i}")
+            self.reshape(c, [1, -1, 1], f"regions.column{i}")
             for i, c in enumerate([area, certain, *corners])
         ]
         boxes = g.node("Concat", columns[2:], "regions.boxes", axis=2)
-        sizes = [
-            g.node("Sub", [columns[4 + i], columns[2 + i]], f"regions.size{i}") for i in range(2)
-        ]
-        least = g.node("Min", sizes, "regions.least")
-        there = g.node("Greater", [least, self.floats("regions.zero", 0.0)], "regions.there.bool")
-        there = g.node("Cast", [there], "regions.there", to=1)
+        width = g.node("Sub", columns[4:1:-2], "regions.width")
+        height = g.node("Sub", columns[5:2:-2], "regions.height")
+        there = self.above(g.node("Min", [width, height], "regions.least"), 0.0, "regions.there")
         waves = self.waves(boxes, there, "region.waves")
         return g.node("Concat", [*columns[:2], there, waves], "region.features", axis=2)
 

@@ -24,6 +24,9 @@ from kosmoscope.errors import CheckpointError, ModelNotFoundError
 ALIASES = {"kosmos-2": "microsoft/kosmos-2-patch14-224"}
 """Short names and the hub repositories they stand for."""
 
+FORMAT_VERSION = 1
+"""Of converted folders; part of their names in the cache, so that an update converts anew."""
+
 PACKAGED = ("pocket",)
 """Models that ship inside the package."""
 
@@ -202,8 +205,8 @@ def fingerprint(source: SourceFiles) -> str:
 
 def converted_dir(source: SourceFiles, precision: str) -> Path:
     """Return the folder in which this source's converted form belongs; it may not exist yet."""
-    readable = _slug(_readable(source.folder))
-    return converted_root() / f"{readable}-{fingerprint(source)[:16]}-{_slug(precision)}"
+    readable = f"{_slug(_readable(source.folder))}-{fingerprint(source)[:16]}"
+    return converted_root() / f"{readable}-{_slug(precision)}-v{FORMAT_VERSION}"
 
 
 def converted_root() -> Path:
