@@ -163,8 +163,9 @@ class Torch:
             weight, bias = self.pair(name)
             total = max(weight.shape[2] - stride, 0)
             x = functional.pad(x, (total // 2, total - total // 2) * 2)
-            return functional.conv2d(x, weight, bias, stride,
-                                     groups=1 if weight.shape[1] > 1 else len(weight)).clamp(0, 6)
+            return functional.conv2d(
+                x, weight, bias, stride, groups=1 if weight.shape[1] > 1 else len(weight)
+            ).clamp(0, 6)
 
         x = same(x, "classifier.stem", 2)
         strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)

@@ -1,10 +1,13 @@
 """Data, training and export of checkpoints: the only room with torch and transformers.
 
-The stand-in checkpoint `pocket` is made here, in the hub's own format of Kosmos-2::
+The checkpoint `pocket` is made here, one command a step (docs/pocket.md)::
 
-    tokenizer.py   an XLM-R-style Unigram tokenizer with Kosmos-2's tags and location tokens
-    shapes.py      rendered pictures, with the text of every task that they answer
-    train.py       the model, resumable training, the export, the evaluation
+    features.py    what the two frozen networks say of every picture, kept on disk
+    regions.py     a coarse segmentation of stuff on their maps
+    fit.py         the trained half: encoder, resampler, decoder; the export
+    evaluate.py    figures on pictures held out, through the product's own engine
 
-Nothing is imported here, so that the first two can be used without torch.
+Beneath them: records (the packed photo sets), teachers (the networks' weights), words, knowledge
+(what is known of a picture), targets (the texts of each task), tokenizer, batches, network,
+prepare. Nothing is imported here.
 """

@@ -160,11 +160,16 @@ def _train_pieces(lines: Iterable[str], count: int) -> list[tuple[str, float]]:
         show_progress=False,
     )
     trainee.train_from_iterator(lines, trainer=trainer)
-    learned = [
-        (str(piece), float(score))
-        for piece, score in json.loads(trainee.to_str())["model"]["vocab"]
-    ]
-    known = {piece for piece, _ in learned}
-    floor = min(score for _, score in learned)
-    missing = [piece for piece in [_SPACE, *_ASCII] if piece not in known]
-    return learned + [(piece, floor) for piece in missing]
+    # The trainer's last digits and its ranking of the characters that it keeps by duty alone differ
+    # from run to run (threads, hash seeds); rounded and levelled they do not.
+    scores = {piece: round(score, 6) for piece, score in _vocabulary(trainee)}
+    floor = min((score for piece, score in scores.items() if len(piece) > 1), default=0.0)
+    kept = {piece: max(score, floor) for piece, score in scores.items()}
+    for piece in [_SPACE, *_ASCII]:
+        kept.setdefault(piece, floor)
+    return sorted(kept.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _vocabulary(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    pieces: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
+    return pieces
