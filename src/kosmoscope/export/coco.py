@@ -1,0 +1,95 @@
+"""COCO: ``instances``-like detection annotations, and captions.
+
+As https://cocodataset.org/#format-data says, with what loaders leave alone: `score` and `phrase`
+on each annotation, `source` on each picture. There is no segmentation: a box is not a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kosmoscope._version import __version__
+from kosmoscope.export.names import utf8
+from kosmoscope.export.pictures import PX_DIGITS, Labelled, Picture, labels_of, merge
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.types import Description
+
+
+def to_coco(
+    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+) -> dict[str, Any]:
+    """Return detection annotations as COCO's dict: images, annotations, categories.
+
+    Boxes are ``[x, y, width, height]`` in pixels of the upright picture, inside it; ids count from
+    1; categories are sorted, those of a map file in its order.
+    """
+    return instances(merge(descriptions, vocabulary), vocabulary)
+
+
+def to_coco_captions(descriptions: Iterable[Description]) -> dict[str, Any]:
+    """Return captions as COCO's dict; the pictures have the ids that `to_coco` gives them."""
+    return captions(merge(descriptions, Vocabulary.phrases()))
+
+
+def instances(
+    pictures: Sequence[Picture], vocabulary: Vocabulary, names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return what `to_coco` does; `names` are the files' names if not the paths as given."""
+    ids = vocabulary.numbered(labels_of(pictures))
+    annotations: list[dict[str, Any]] = []
+    for image_id, picture in enumerate(pictures, 1):
+        for box in picture.boxes:
+            annotation = _annotation(box, len(annotations) + 1, image_id, ids[box.label] + 1)
+            annotations.append(annotation)
+    return {
+        **_head(pictures, names),
+        "annotations": annotations,
+        "categories": [
+            {"id": i + 1, "name": name, "supercategory": "object"} for name, i in ids.items()
+        ],
+    }
+
+
+def captions(pictures: Sequence[Picture], names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what `to_coco_captions` does, of merged pictures."""
+    found: list[dict[str, Any]] = []
+    for image_id, picture in enumerate(pictures, 1):
+        for caption in picture.captions:
+            found.append({"id": len(found) + 1, "image_id": image_id, "caption": caption})
+    return {**_head(pictures, names), "annotations": found}
+
+
+def _head(pictures: Sequence[Picture], names: Sequence[str] | None) -> dict[str, Any]:
+    images = []
+    for i, picture in enumerate(pictures):
+        source = utf8(picture.image.path)
+        images.append(
+            {
+                "id": i + 1,
+                "file_name": names[i] if names else source,
+                "width": picture.image.width,
+                "height": picture.image.height,
+                "license": 0,
+                "source": source,
+            }
+        )
+    info = {"description": "Phrases and boxes", "contributor": f"kosmoscope {__version__}"}
+    return {"info": info, "licenses": [{"id": 0, "name": "unknown", "url": ""}], "images": images}
+
+
+def _annotation(box: Labelled, number: int, image_id: int, category_id: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = box.xyxy_px
+    width, height = round(x2 - x1, PX_DIGITS), round(y2 - y1, PX_DIGITS)
+    annotation = {
+        "id": number,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [x1, y1, width, height],
+        "area": round(width * height, PX_DIGITS),
+        "iscrowd": 0,
+        "phrase": box.phrase,
+    }
+    if box.score is not None:
+        annotation["score"] = box.score
+    return annotation

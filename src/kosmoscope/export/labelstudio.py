@@ -1,0 +1,144 @@
+"""Label Studio: tasks with predictions, and the labelling configuration that fits them.
+
+One task a picture, one prediction a description; boxes are in per cent of the picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from kosmoscope.export.names import is_file_path, is_placeholder, printable, utf8
+from kosmoscope.export.pictures import SCORE_DIGITS, inside, number
+from kosmoscope.export.vocabulary import Report, Vocabulary
+from kosmoscope.types import XYXY, Description, ImageInfo
+
+LOCAL_FILES = "/data/local-files/?d="
+"""Where Label Studio serves local files: paths follow, relative to its document root."""
+_PERCENT_DIGITS = 4
+
+
+def to_labelstudio(
+    descriptions: Iterable[Description],
+    vocabulary: Vocabulary = Vocabulary.phrases(),
+    *,
+    prefix: str = LOCAL_FILES,
+    report: Report | None = None,
+) -> list[dict[str, Any]]:
+    """Return the tasks to import, with predictions.
+
+    Args:
+        descriptions: of the pictures.
+        vocabulary: of the labels.
+        prefix: put before the percent-encoded path of a file; URLs stay as they are.
+        report: filled with what was done.
+    """
+    report = report if report is not None else Report()
+    tasks: dict[object, dict[str, Any]] = {}
+    kept: list[ImageInfo] = []
+    for description in descriptions:
+        image = description.image
+        key: object = (image.path, image.width, image.height)
+        if is_placeholder(image.path):
+            key = id(image)
+            kept.append(image)  # so that no other object gets this id
+        if key not in tasks:
+            tasks[key] = {"data": {"image": _address(image.path, prefix)}, "predictions": []}
+        report.descriptions += 1
+        prediction = _prediction(description, vocabulary, report)
+        tasks[key]["predictions"].append(prediction)
+    report.pictures += len(tasks)
+    return list(tasks.values())
+
+
+def labels_in(tasks: Iterable[dict[str, Any]]) -> set[str]:
+    """Return the labels that occur in tasks."""
+    return {
+        label
+        for task in tasks
+        for prediction in task["predictions"]
+        for item in prediction["result"]
+        for label in item["value"].get("rectanglelabels", ())
+    }
+
+
+def labelstudio_config(labels: Iterable[str]) -> str:
+    """Return the labelling configuration (XML) for these labels."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name="image", value="$image")
+    boxes = ElementTree.SubElement(view, "RectangleLabels", name="label", toName="image")
+    for label in labels:
+        ElementTree.SubElement(boxes, "Label", value=printable(label))
+    ElementTree.SubElement(view, "TextArea", name="caption", toName="image", editable="true")
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"
+
+
+def _address(path: str, prefix: str) -> str:
+    if not is_file_path(path):
+        return utf8(path)
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:  # half a surrogate pair: no file has such a name
+        raw = utf8(path).encode()
+    relative = raw.replace(os.sep.encode(), b"/").lstrip(b"/")
+    return prefix + quote(relative.removeprefix(b"./"))
+
+
+def _prediction(description: Description, vocabulary: Vocabulary, report: Report) -> dict[str, Any]:
+    image = description.image
+    size = {
+        "original_width": image.width,
+        "original_height": image.height,
+        "image_rotation": 0,
+        "to_name": "image",
+    }
+    result: list[dict[str, Any]] = []
+    scores: list[float] = []
+    for entity in description.entities:
+        label, known = vocabulary.look_up(entity.phrase)
+        if not known:
+            report.unmapped[utf8(entity.phrase)] += 1
+        if label is None:
+            report.dropped += len(entity.boxes)
+            continue
+        for box in entity.boxes:
+            xyxy_px = inside(box.xyxy_px, image)
+            if xyxy_px is None:
+                report.unusable += 1
+                continue
+            report.boxes += 1
+            report.labels[label] += 1
+            value = {**_percent(xyxy_px, image), "rotation": 0, "rectanglelabels": [label]}
+            item: dict[str, Any] = {"id": "", "type": "rectanglelabels", "from_name": "label"}
+            item |= {**size, "value": value}
+            score = number(box.score, SCORE_DIGITS)
+            if score is not None:
+                item["score"] = score
+                scores.append(score)
+            result.append(item)
+    caption = {"id": "", "type": "textarea", "from_name": "caption", "to_name": "image"}
+    result.append({**caption, "value": {"text": [utf8(description.caption)]}})
+    for i, item in enumerate(result):
+        key = f"{image.path}\n{description.prompt}\n{i}".encode("utf-8", "surrogatepass")
+        item["id"] = hashlib.sha256(key).hexdigest()[:10]
+    model = f"{description.model} {description.precision}, {description.prompt!r}"
+    prediction: dict[str, Any] = {"model_version": utf8(model), "result": result}
+    if scores:
+        prediction["score"] = number(sum(scores) / len(scores), SCORE_DIGITS)
+    return prediction
+
+
+def _percent(xyxy_px: XYXY, image: ImageInfo) -> dict[str, float]:
+    x1, y1, x2, y2 = xyxy_px
+    values = {
+        "x": x1 / image.width,
+        "y": y1 / image.height,
+        "width": (x2 - x1) / image.width,
+        "height": (y2 - y1) / image.height,
+    }
+    return {name: round(100 * value, _PERCENT_DIGITS) for name, value in values.items()}

@@ -1,0 +1,78 @@
+"""Ultralytics YOLO: ``labels/*.txt``, ``data.yaml``, and ``pictures.csv`` that says which is which.
+
+A line is ``class cx cy w h``, normalised to 0..1. There is no place for a score (the trainer
+refuses a sixth column) nor for a caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kosmoscope.export.names import suffix, unique_stems, utf8
+from kosmoscope.export.pictures import NORM_DIGITS, Labelled, Picture, labels_of, merge
+from kosmoscope.export.tables import csv_line
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.types import Description, ImageInfo
+
+
+def to_yolo(
+    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+) -> dict[str, str]:
+    """Return the files of a YOLO data set: relative name -> text.
+
+    Each picture has a label file, an empty one where nothing was found. Label files have the
+    picture's stem where that is unique, and a hash with it where it is not.
+    """
+    pictures = merge(descriptions, vocabulary)
+    return files(pictures, vocabulary, unique_stems([p.image for p in pictures]))
+
+
+def files(
+    pictures: Sequence[Picture], vocabulary: Vocabulary, stems: Sequence[str]
+) -> dict[str, str]:
+    """Return what `to_yolo` does, of merged pictures."""
+    ids = vocabulary.numbered(labels_of(pictures))
+    found = {"data.yaml": data_yaml(list(ids))}
+    table = [csv_line(["name", "picture"])]
+    for picture, stem in zip(pictures, stems, strict=True):
+        lines = (_line(box, ids[box.label], picture.image) for box in picture.boxes)
+        found[f"labels/{stem}.txt"] = "".join(lines)
+        name = stem + suffix(picture.image.path)
+        table.append(csv_line([name, picture.image.path]))
+    found["pictures.csv"] = "".join(table)
+    return found
+
+
+def data_yaml(names: Sequence[str]) -> str:
+    """Return data.yaml: pictures are expected in ``images``, beside ``labels``.
+
+    There is no `path`: Ultralytics then takes the file's own folder. One split serves as both,
+    for it wants a `val`; split as you need.
+    """
+    lines = ["train: images", "val: images", f"nc: {len(names)}"]
+    lines += ["names:"] if names else ["names: {}"]
+    lines += [f"  {i}: {quoted(name)}" for i, name in enumerate(names)]
+    return "\n".join(lines) + "\n"
+
+
+def quoted(text: str) -> str:
+    """Return a YAML double-quoted scalar; what does not print is escaped."""
+    return '"' + "".join(map(_yaml_character, utf8(text))) + '"'
+
+
+def _yaml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _line(box: Labelled, number: int, image: ImageInfo) -> str:
+    x1, y1, x2, y2 = box.xyxy_px
+    w, h = image.width, image.height
+    values = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
+    return f"{number} {' '.join(f'{v:.{NORM_DIGITS}f}' for v in values)}\n"

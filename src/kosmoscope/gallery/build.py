@@ -1,0 +1,144 @@
+"""Descriptions -> a folder with a page, thumbnails and, for many pictures, files of data."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kosmoscope._version import __version__
+from kosmoscope.errors import OptionError, OutputError
+from kosmoscope.gallery.html import DATA_FILE, make_page
+from kosmoscope.gallery.records import (
+    PictureRecord,
+    collect,
+    common_parts,
+    relative_url,
+    short_names,
+)
+from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
+from kosmoscope.types import Description
+
+THUMBNAIL_PX = (64, 2048)
+_THREADS = min(4, os.cpu_count() or 1)
+"""Pillow decodes, scales and encodes without the interpreter's lock. More threads would hold
+more whole pictures in memory."""
+
+
+def build_gallery(
+    descriptions: Iterable[Description],
+    out: Path,
+    *,
+    title: str = "Pictures, described",
+    thumbnail_px: int = 480,
+    images_root: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a static gallery: ``out/index.html`` and ``out/thumbs/``.
+
+    The page needs no server and no network. Several descriptions of one picture (`image.path`)
+    are tabs of one card; a picture that cannot be read has a card that says so. Thumbnails are
+    named by their picture's contents and reused; those that no picture has any more are removed.
+    The page is at most 200 KB: with more than a few hundred pictures their data are files in
+    ``out/data/``. The same input gives the same bytes. Stopped at any moment, it leaves the old
+    page working or the new one.
+
+    Args:
+        descriptions: read once, in order; only what the page needs is kept of each.
+        out: a folder, made if it is not there. Files of others in it are left alone.
+        title: plain text, over the page.
+        thumbnail_px: longer side of the thumbnails in pixels, 64 to 2048.
+        images_root: what relative paths of pictures are relative to; None: the working folder.
+        progress: called with (pictures done, all pictures) after each.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OptionError: `thumbnail_px` is out of its range.
+        OutputError: the folder or a file in it cannot be written.
+    """
+    low, high = THUMBNAIL_PX
+    if isinstance(thumbnail_px, bool) or not isinstance(thumbnail_px, int):
+        raise OptionError(f"thumbnail_px is {thumbnail_px!r}; expected a whole number")
+    if not low <= thumbnail_px <= high:
+        raise OptionError(f"thumbnail_px is {thumbnail_px}; expected {low} to {high}")
+    collected = collect(descriptions, images_root)
+    pictures = collected.pictures
+    thumbs, data_folder, index = out / "thumbs", out / "data", out / "index.html"
+    try:
+        thumbs.mkdir(parents=True, exist_ok=True)
+        made = _thumbnails(pictures, thumbs, thumbnail_px, progress)
+        names = short_names([p.path for p in pictures])
+        hrefs = [
+            relative_url(p.file, out) if p.file and t.name else ""
+            for p, t in zip(pictures, made, strict=True)
+        ]
+        base = _folder(hrefs)
+        rows = (
+            p.row(i, name, thumb.name, href.removeprefix(base), thumb.problem)
+            for i, (p, name, thumb, href) in enumerate(
+                zip(pictures, names, made, hrefs, strict=True)
+            )
+        )
+        meta = {
+            "base": base,
+            "prompts": list(collected.prompts.strings),
+            "models": list(collected.models.strings),
+            "version": __version__,
+        }
+        page = make_page(title, meta, rows)
+        if page.data:
+            data_folder.mkdir(exist_ok=True)
+        for name, content in page.data.items():
+            if not (data_folder / name).is_file():
+                _write(data_folder / name, content)
+        _write(index, page.index)
+        # Last: until now the old page could still be open.
+        remove_stale(thumbs, {t.name for t in made})
+        if data_folder.is_dir():
+            remove_stale(data_folder, page.data.keys(), DATA_FILE)
+            if not page.data and not any(data_folder.iterdir()):
+                data_folder.rmdir()
+    except OSError as e:
+        where = e.filename if isinstance(e.filename, str) else out
+        raise OutputError(f"{where}: cannot be written: {e.strerror or e}") from e
+    return index
+
+
+def _thumbnails(
+    pictures: list[PictureRecord],
+    folder: Path,
+    px: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Thumbnail]:
+    made: list[Thumbnail] = []
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        for one in pool.map(lambda p: make_thumbnail(p.path, p.file, folder, px), pictures):
+            made.append(one)
+            if progress is not None:
+                progress(len(made), len(pictures))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return made
+
+
+def _folder(hrefs: list[str]) -> str:
+    """The folder that all addresses begin with; empty, or it ends in a slash."""
+    folders = [h.split("/")[:-1] for h in hrefs if h]
+    return "".join(f"{part}/" for part in folders[0][: common_parts(folders)]) if folders else ""
+
+
+def _write(target: Path, content: bytes) -> None:
+    """In one piece: a reader sees the old file or the new one."""
+    part = target.parent / f".kosmoscope-{secrets.token_hex(8)}.part"
+    try:
+        with part.open("xb") as f:
+            f.write(content)
+        part.replace(target)
+    except BaseException:  # also an interrupt must not leave the part behind
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,132 @@
+"""Records and the page's parts -> index.html, and files of data where they do not fit into it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+MAX_PAGE_BYTES = 200_000
+"""index.html is never larger: data that do not fit go into files of their own."""
+CHUNK_BYTES = 250_000
+"""Of a file of data, about."""
+DATA_FILE = re.compile(r"[0-9]{4}-[0-9a-f]{16}\.js")
+
+_STYLES = ("base.css", "cards.css", "large.css")
+_SCRIPTS = ("data.js", "state.js", "stage.js", "card.js", "feed.js", "large.js", "main.js")
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_CSP = (
+    "default-src 'none'; img-src 'self' file: data:; style-src '{style}'; script-src '{script}'"
+    "{data}; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is to be written."""
+
+    index: bytes
+    data: dict[str, bytes]
+    """File name inside the folder of data -> contents; empty where the page holds them itself."""
+
+
+def safe_json(value: Any) -> str:
+    r"""Return compact JSON that is harmless inside a script element, and is JavaScript as well.
+
+    ``<``, ``>`` and ``&`` are written as escapes, so that no text can end the element or begin a
+    comment; U+2028 and U+2029 since old JavaScript takes them for line ends; lone surrogates
+    (file names that are not UTF-8) since UTF-8 cannot carry them.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _RISKY.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
+
+
+def make_page(title: str, meta: dict[str, Any], rows: Iterable[Sequence[Any]]) -> Page:
+    """Put the page together.
+
+    Args:
+        title: plain text.
+        meta: what `page/data.js` reads as META; `chunks` is added here.
+        rows: one per picture, see `records`.
+    """
+    encoded = [safe_json(row) for row in rows]
+    inline = _inline(encoded)
+    page = _assemble(title, {**meta, "chunks": 0}, inline, [])
+    if len(page) <= MAX_PAGE_BYTES or not encoded:
+        return Page(page, {})
+    data: dict[str, bytes] = {}
+    for i, chunk in enumerate(_chunks(encoded)):
+        text = f"(globalThis.kosmoscopeData??=[])[{i}]=[{chunk}];\n".encode()
+        digest = hashlib.blake2b(text, digest_size=8).hexdigest()
+        data[f"{i:04d}-{digest}.js"] = text
+    return Page(_assemble(title, {**meta, "chunks": len(data)}, "", list(data)), data)
+
+
+def _inline(encoded: Sequence[str]) -> str:
+    return "\n".join(
+        f'<script type="application/json" class="pictures">[{row}]</script>'
+        for row in _chunks(encoded)
+    )
+
+
+def _chunks(encoded: Sequence[str]) -> Iterable[str]:
+    part: list[str] = []
+    size = 0
+    for row in encoded:
+        if part and size + len(row) > CHUNK_BYTES:
+            yield ",\n".join(part)
+            part, size = [], 0
+        part.append(row)
+        size += len(row)
+    if part:
+        yield ",\n".join(part)
+
+
+def _assemble(title: str, meta: dict[str, Any], inline: str, data: Sequence[str]) -> bytes:
+    parts = _parts()
+    csp = _CSP.format(
+        style=_hash(parts["style"]),
+        script=_hash(parts["script"]),
+        # Where the data are files: 'self' if the folder is served, file: if it is opened.
+        data=" 'self' file:" if data else "",
+    )
+    values = {
+        **parts,
+        "csp": csp,
+        "title": html.escape(_encodable(title)),
+        "meta": safe_json(meta),
+        "data": inline or "\n".join(f'<script defer src="data/{name}"></script>' for name in data),
+    }
+    # In one pass: braces in what is put in are text.
+    return _PLACE.sub(lambda m: values[m.group(1)], _text("page.html")).encode("utf-8")
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("kosmoscope.gallery") / "page" / name).read_text("utf-8")
+
+
+@cache
+def _parts() -> dict[str, str]:
+    style = "\n" + "\n".join(_text(name) for name in _STYLES)
+    body = "\n".join(_text(name) for name in _SCRIPTS)
+    return {"style": style, "script": f'\n(() => {{\n"use strict";\n{body}}})();\n'}
+
+
+def _hash(text: str) -> str:
+    """A source of a Content-Security-Policy: this very text may run, nothing else."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")

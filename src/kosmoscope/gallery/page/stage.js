@@ -1,0 +1,202 @@
+// A picture and its boxes: panes, the overlay, the before-and-after handle, and the links
+// between phrases and boxes. Everything that belongs to an entity carries data-e.
+
+const SVG = "http://www.w3.org/2000/svg";
+const CROWDED = 18; // boxes: from here on numbers show only for what is lit
+
+function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key === "text") node.textContent = value;
+    else if (key === "class") node.className = value;
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function svg(tag, props = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(props)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+const pct = (v) => `${+(v * 100).toFixed(3)}%`;
+const area = (b) => (b.x2 - b.x1) * (b.y2 - b.y1);
+
+function place(box) {
+  const [x, y] = [pct(box.x1), pct(box.y1)];
+  return { x, y, width: pct(box.x2 - box.x1), height: pct(box.y2 - box.y1) };
+}
+
+// "2: a dog, score 87"
+function boxName(entity, box) {
+  const score = box.score === null ? "" : `, score ${percent(box.score)}`;
+  return `${entity.n + 1}: ${entity.phrase || "a box without a phrase"}${score}`;
+}
+
+// A corner of the box where no other number stands yet.
+function corner(box, taken) {
+  const corners = [
+    [box.x1, box.y1, 1, 1], [box.x2, box.y1, -1, 1], [box.x2, box.y2, -1, -1], [box.x1, box.y2, 1, -1],
+  ];
+  const free = corners.find(([x, y, dx, dy]) => {
+    const [cx, cy] = [x + dx * 0.03, y + dy * 0.04];
+    return taken.every(([tx, ty]) => Math.abs(tx - cx) > 0.06 || Math.abs(ty - cy) > 0.08);
+  });
+  const [x, y, dx, dy] = free ?? corners[0];
+  taken.push([x + dx * 0.03, y + dy * 0.04]);
+  return { x, y, dx, dy };
+}
+
+function badge(entity, box, taken) {
+  const { x, y, dx, dy } = corner(box, taken);
+  const text = String(entity.n + 1);
+  const width = 11 + 7 * text.length;
+  const [left, top] = [dx > 0 ? 0 : -width, dy > 0 ? 0 : -18];
+  return svg(
+    "svg", { class: "badge", x: pct(x), y: pct(y), overflow: "visible" },
+    svg("rect", { x: left, y: top, width, height: 18, fill: entity.colour }),
+    svg("text", { x: left + width / 2, y: top + 13.2, "text-anchor": "middle" }, text),
+  );
+}
+
+let masks = 0;
+
+function overlay(entry, least) {
+  const shown = entry.entities.flatMap((entity) =>
+    entity.boxes.filter((b) => boxShown(entity, b, least)).map((box) => ({ entity, box })),
+  );
+  // The largest first, so that the small ones can be reached.
+  shown.sort((a, b) => area(b.box) - area(a.box));
+  const id = `hole${++masks}`;
+  const full = { width: "100%", height: "100%" };
+  const node = svg(
+    "svg",
+    { class: shown.length >= CROWDED ? "boxes crowded" : "boxes", role: "group",
+      "aria-label": plural(shown.length, "box", "boxes") },
+    svg("mask", { id, maskUnits: "userSpaceOnUse", x: "0", y: "0", ...full },
+      svg("rect", { ...full, fill: "#fff" })),
+    svg("rect", { class: "shade", ...full, mask: `url(#${id})` }),
+  );
+  const taken = [];
+  for (const { entity, box } of shown) {
+    const at = place(box);
+    node.append(svg(
+      "g", { class: "box", "data-e": entity.n, tabindex: "0", role: "button",
+        "aria-pressed": "false", "aria-label": boxName(entity, box) },
+      svg("rect", { class: "rim", ...at }),
+      svg("rect", { class: "line", ...at, stroke: entity.colour }),
+    ));
+  }
+  const numbers = svg("g", { "aria-hidden": "true" });
+  for (const { entity, box } of shown.toReversed()) {
+    const number = badge(entity, box, taken);
+    number.dataset.e = entity.n;
+    numbers.append(number);
+  }
+  node.append(numbers, svg("g", { class: "plate", "aria-hidden": "true" }));
+  node.shown = shown;
+  return node;
+}
+
+// The lit entity: the rest of the picture steps back, the phrase stands at its largest box.
+function lightOverlay(node, n) {
+  const [mask, plate] = [node.querySelector("mask"), node.querySelector(".plate")];
+  while (mask.children.length > 1) mask.lastChild.remove();
+  plate.replaceChildren();
+  const lit = n === null ? [] : node.shown.filter(({ entity }) => entity.n === n);
+  for (const { box } of lit) mask.append(svg("rect", { ...place(box), fill: "#000" }));
+  node.classList.toggle("lit", lit.length > 0);
+  if (lit.length) label(plate, node, lit[0]);
+}
+
+function label(plate, node, { entity, box }) {
+  const score = box.score === null ? "" : `  ${percent(box.score)}`;
+  let phrase = entity.phrase || `box ${entity.n + 1}`;
+  if (phrase.length > 36) phrase = `${phrase.slice(0, 35).trimEnd()}…`;
+  const text = svg("text", { y: 15.5 }, phrase, svg("tspan", { class: "fine" }, score));
+  const back = svg("rect", { height: 22, rx: 3, fill: entity.colour });
+  plate.append(back, text);
+  const [w, h] = [node.clientWidth, node.clientHeight];
+  const width = text.getComputedTextLength() + 14;
+  const x = Math.max(0, Math.min(box.x1 * w, w - width));
+  const above = box.y1 * h - 22;
+  const y = above >= -4 ? above : Math.min(box.y1 * h, h - 22);
+  plate.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+  text.setAttribute("x", 7);
+  back.setAttribute("width", width);
+}
+
+// The thumbnail at once; in the large view the original as soon as it is there. Where the
+// browser cannot show the original (TIFF, HEIC, moved away), the thumbnail stays.
+function image(picture, alt, large) {
+  const node = el("img", { alt, src: picture.thumb, decoding: "async", draggable: "false",
+    loading: large ? "eager" : "lazy" });
+  if (large && picture.href) {
+    const full = new Image();
+    full.onload = () => { node.src = full.src; };
+    full.src = picture.href;
+  }
+  return node;
+}
+
+function pane(picture, kind, alt, large, ...children) {
+  const frame = el("div", { class: "frame" });
+  frame.style.setProperty("--ratio", String(picture.width / picture.height));
+  if (picture.thumb) frame.append(image(picture, alt, large));
+  else if (kind !== "annotated") {
+    frame.append(el("p", { class: "missing" },
+      el("strong", { text: "The picture cannot be shown" }), el("span", { text: picture.problem })));
+  }
+  frame.append(...children);
+  return el("div", { class: `pane ${kind}` }, frame);
+}
+
+function handle(stage) {
+  const node = el("div", { class: "handle", role: "slider", tabindex: "0", "aria-valuemin": "0",
+    "aria-valuemax": "100", "aria-label": "Original to the left, boxes to the right" });
+  const set = (cut) => {
+    const value = Math.round(Math.min(100, Math.max(0, cut)));
+    node.setAttribute("aria-valuenow", String(value));
+    stage.style.setProperty("--cut", String(value));
+  };
+  const follow = (event) => {
+    const { left, width } = node.parentElement.getBoundingClientRect();
+    set(((event.clientX - left) / width) * 100);
+  };
+  node.addEventListener("pointerdown", (event) => {
+    node.setPointerCapture(event.pointerId);
+    event.stopPropagation();
+  });
+  node.addEventListener("pointermove", (event) => {
+    if (node.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  node.addEventListener("keydown", (event) => {
+    const now = Number(node.getAttribute("aria-valuenow"));
+    const next = { ArrowLeft: now - 5, ArrowDown: now - 5, ArrowRight: now + 5, ArrowUp: now + 5,
+      Home: 0, End: 100 }[event.key];
+    if (next === undefined) return;
+    set(next);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  set(35);
+  return node;
+}
+
+function makeStage(picture, entry, { view, least, large = false }) {
+  const alt = entry.caption || picture.name;
+  const boxes = overlay(entry, least);
+  const stage = el("div", { class: `stage ${view}` });
+  if (view === "side") {
+    stage.append(pane(picture, "original", alt, large), pane(picture, "annotated", "", large, boxes));
+  } else if (view === "slider" && boxes.shown.length) {
+    stage.append(pane(picture, "both", alt, large, boxes, handle(stage)));
+  } else {
+    stage.append(pane(picture, "both", alt, large, boxes));
+  }
+  return stage;
+}

@@ -1,0 +1,74 @@
+// What the visitor chose; the address holds it, so that it can be saved and sent.
+
+const VIEWS = ["side", "slider", "overlay"];
+const narrow = matchMedia("(max-width: 640px)");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+const state = { query: "", least: 0, sort: "name", reverse: false, view: "", open: "", tab: 0 };
+
+// On a phone two pictures side by side are two small ones.
+const defaultView = () => (narrow.matches ? "slider" : "side");
+const currentView = () => state.view || defaultView();
+
+function readHash() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const least = Number(hash.get("min") ?? 0);
+  state.query = (hash.get("q") ?? "").slice(0, 200);
+  state.least = least >= 0 && least <= 1 ? least : 0;
+  state.sort = Object.hasOwn(SORTS, hash.get("sort") ?? "") ? hash.get("sort") : "name";
+  state.reverse = hash.get("reverse") === "1";
+  state.view = VIEWS.includes(hash.get("view")) ? hash.get("view") : "";
+  state.open = hash.get("picture") ?? "";
+  state.tab = Math.max(0, Math.trunc(Number(hash.get("tab") ?? 0)) || 0);
+}
+
+function hashOf() {
+  const hash = new URLSearchParams();
+  if (state.query) hash.set("q", state.query);
+  if (state.least) hash.set("min", String(state.least));
+  if (state.sort !== "name") hash.set("sort", state.sort);
+  if (state.reverse) hash.set("reverse", "1");
+  if (state.view) hash.set("view", state.view);
+  if (state.open) hash.set("picture", state.open);
+  if (state.open && state.tab) hash.set("tab", String(state.tab));
+  return hash.toString();
+}
+
+// `step`: a step that the browser's Back button takes back.
+function writeHash(step = false) {
+  const text = hashOf();
+  if (text === location.hash.slice(1)) return;
+  if (step) location.hash = text;
+  else history.replaceState(null, "", `#${text}`);
+}
+
+const THEME_KEY = "kosmoscope-theme";
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+
+// Storage may be refused for pages opened from a file.
+function storedTheme() {
+  try {
+    return localStorage.getItem(THEME_KEY);
+  } catch {
+    return null;
+  }
+}
+
+function setTheme(theme, keep) {
+  const root = document.documentElement;
+  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
+  else delete root.dataset.theme;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : darkSystem.matches;
+  document.getElementById("theme").setAttribute("aria-pressed", String(dark));
+  if (!keep) return;
+  try {
+    localStorage.setItem(THEME_KEY, theme);
+  } catch {
+    // Then it holds until the page is closed.
+  }
+}
+
+function toggleTheme() {
+  const pressed = document.getElementById("theme").getAttribute("aria-pressed") === "true";
+  setTheme(pressed ? "light" : "dark", true);
+}

@@ -1,0 +1,174 @@
+"""Description -> the few numbers and strings that the page needs.
+
+The scripts of the page (`page/data.js`) read these rows; both sides change together. Everything
+is an array, since keys would be most of the data:
+
+    picture  [id, name, width, height, thumbnail, href, problem, entries]
+    entry    [prompt, model, finish, caption, notes, entities]      (indices into the tables)
+    entity   [start, end, phrase, colour, score, cut, boxes]        (UTF-16 offsets)
+    boxes    x1, y1, x2, y2, score, x1, ... flat                    (ten-thousandths, per mille)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kosmoscope.draw import picture_colours
+from kosmoscope.errors import BoxError
+from kosmoscope.images.sources import shown_name
+from kosmoscope.types import Box, Description, Entity, check_xyxy_norm
+
+NORM_STEPS = 10_000
+SCORE_STEPS = 1_000
+
+
+@dataclass(slots=True)
+class Table:
+    """Strings that many entries share, held once."""
+
+    strings: dict[str, int] = field(default_factory=dict)
+
+    def index(self, text: str) -> int:
+        """Return where a string stands, adding it if it is new."""
+        return self.strings.setdefault(text, len(self.strings))
+
+
+@dataclass(slots=True)
+class PictureRecord:
+    """One card: a picture and everything that was said about it."""
+
+    path: str
+    width: int
+    height: int
+    file: Path | None
+    """Where the original should be; None: it never was a file."""
+    entries: list[list[Any]] = field(default_factory=list)
+
+    def row(self, number: int, name: str, thumbnail: str, href: str, problem: str) -> list[Any]:
+        """Return the compact form; `number` tells pictures of the same path apart."""
+        key = f"{self.path}\0{number if _nameless(self.path) else 0}"
+        # Not of the contents: a link into the gallery survives an edit of the picture.
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6)
+        size = [max(self.width, 1), max(self.height, 1)]
+        return [digest.hexdigest(), name, *size, thumbnail, href, problem, self.entries]
+
+
+@dataclass(slots=True)
+class Collected:
+    """All descriptions, by picture, in the order in which the pictures first came."""
+
+    pictures: list[PictureRecord] = field(default_factory=list)
+    prompts: Table = field(default_factory=Table)
+    models: Table = field(default_factory=Table)
+
+
+def collect(descriptions: Iterable[Description], images_root: Path | None) -> Collected:
+    """Group descriptions by picture; equal ones of one picture count once."""
+    out = Collected()
+    by_path: dict[str, PictureRecord] = {}
+    for d in descriptions:
+        path = d.image.path
+        file = _file(path, images_root)
+        record = by_path.get(path)
+        if record is None or _nameless(path):
+            record = PictureRecord(path, d.image.width, d.image.height, file)
+            by_path[path] = record
+            out.pictures.append(record)
+        entry = _entry(d, out)
+        if entry not in record.entries:
+            record.entries.append(entry)
+    return out
+
+
+def _file(path: str, images_root: Path | None) -> Path | None:
+    if _nameless(path) or "://" in path:
+        return None
+    return Path(path) if images_root is None else images_root / path
+
+
+def _nameless(path: str) -> bool:
+    """Bytes and arrays are all called alike, so equal names say nothing."""
+    return not path or (path.startswith("<") and path.endswith(">"))
+
+
+def _entry(d: Description, out: Collected) -> list[Any]:
+    colours = picture_colours(e.phrase for e in d.entities)
+    notes = list(d.warnings)
+    entities = [
+        _entity(e, d.caption, "{:02x}{:02x}{:02x}".format(*colours[e.phrase]), notes)
+        for e in d.entities
+    ]
+    prompt = out.prompts.index(d.prompt)
+    model = out.models.index(f"{d.model} {d.precision}".strip())
+    return [prompt, model, d.finish_reason, d.caption, notes, entities]
+
+
+def _entity(entity: Entity, caption: str, colour: str, notes: list[str]) -> list[Any]:
+    start, end = entity.span
+    phrase = ""
+    if 0 <= start < end <= len(caption) and caption[start:end] == entity.phrase:
+        start, end = _utf16(caption, start), _utf16(caption, end)
+    else:  # not a part of the caption: the page lists it behind
+        start, end, phrase = -1, -1, entity.phrase
+    boxes = [number for box in entity.boxes for number in _box(box, notes)]
+    return [start, end, phrase, colour, _score(entity.score), int(not entity.complete), boxes]
+
+
+def _utf16(text: str, at: int) -> int:
+    """Code points -> the units that JavaScript counts in."""
+    return at + sum(c > "\uffff" for c in text[:at])
+
+
+def _box(box: Box, notes: list[str]) -> list[int | None]:
+    try:
+        xyxy = check_xyxy_norm(box.xyxy)
+    except BoxError as e:
+        notes.append(f"left out: {e}")
+        return []
+    return [*(round(v * NORM_STEPS) for v in xyxy), _score(box.score)]
+
+
+def _score(score: float | None) -> int | None:
+    if score is None or not math.isfinite(score):
+        return None
+    return round(min(max(score, 0.0), 1.0) * SCORE_STEPS)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the paths without the folders that they have in common, fit to be shown."""
+    parts = [_parts(p) for p in paths]
+    common = common_parts([p[:-1] for p in parts])
+    return [shown_name("/".join(p[common:])) for p in parts]
+
+
+def common_parts(paths: Iterable[Sequence[str]]) -> int:
+    """Return how many leading parts all paths share."""
+    same = (len(set(parts)) == 1 for parts in zip(*paths, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
+
+
+def _parts(path: str) -> list[str]:
+    for separator in {os.sep, os.altsep or os.sep}:
+        path = path.replace(separator, "/")
+    return path.split("/")
+
+
+def relative_url(file: Path, out: Path) -> str:
+    """Return the address of a file as seen from a page in the folder `out`.
+
+    Every byte but letters, digits and ``_.-~/`` is escaped, so that a name such as
+    'javascript:x.jpg' is never taken for a scheme.
+    """
+    try:
+        relative = os.path.relpath(file, out)
+    except ValueError:  # another drive
+        return file.absolute().as_uri()
+    return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
