@@ -1,0 +1,26 @@
+"""Batches: many pictures in, a folder of results out, killed and resumed at will.
+
+`find_pictures` says what is to be described, `Task` what is asked, `run_batch` does it. The format
+of the output folder is in docs/batch.md.
+"""
+
+from kosmoscope.batch.runner import BATCH_SIZE, Progress, Summary, run_batch
+from kosmoscope.batch.sources import Source, find_pictures, watch_pictures
+from kosmoscope.batch.stages import PictureDone
+from kosmoscope.batch.tasks import Task
+from kosmoscope.errors import FolderBusyError, FolderMismatchError, OutputError
+
+__all__ = [
+    "BATCH_SIZE",
+    "FolderBusyError",
+    "FolderMismatchError",
+    "OutputError",
+    "PictureDone",
+    "Progress",
+    "Source",
+    "Summary",
+    "Task",
+    "find_pictures",
+    "run_batch",
+    "watch_pictures",
+]

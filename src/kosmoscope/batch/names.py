@@ -1,0 +1,61 @@
+"""File names in JSON: every name that a file system can hold, in text that every parser reads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+
+def safe_name(path: str) -> str:
+    r"""Return a path as text without lone surrogates: bytes that are not UTF-8 become ``\xff``."""
+    if _is_text(path):
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: no file has such a name
+        return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def named(path: str) -> dict[str, str]:
+    """Return the fields that name a path in a record.
+
+    ``source``, and where the name is not UTF-8 also ``source_base64``, its exact bytes.
+    """
+    name = safe_name(path)
+    if _is_text(path):
+        return {"source": name}
+    try:
+        raw = base64.b64encode(os.fsencode(path)).decode("ascii")
+    except UnicodeEncodeError:
+        return {"source": name}
+    return {"source": name, "source_base64": raw}
+
+
+def key_of(fields: Mapping[str, Any]) -> str:
+    """Return what tells the paths of records apart, from the fields that `named` gives."""
+    raw = fields.get("source_base64")
+    if raw is not None:
+        return f"\0{raw}"  # no path contains NUL
+    return str(fields["source"])
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """Return a record as one line of UTF-8 with its newline.
+
+    Unicode's own line breaks are escaped, so that every splitter leaves the line whole.
+    """
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    for mark in "\x85\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text.encode("utf-8") + b"\n"
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

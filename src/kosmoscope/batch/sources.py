@@ -1,0 +1,209 @@
+"""What is to be described: files, folders, patterns, lists and standard input, as one stream."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from kosmoscope.batch.lists import LIST_EXTENSIONS, check_list, read_list, read_stream
+from kosmoscope.batch.names import key_of, named, safe_name
+from kosmoscope.batch.walk import (
+    Found,
+    Identity,
+    glob,
+    identity,
+    is_pattern,
+    is_picture_name,
+    walk,
+)
+from kosmoscope.errors import InputError, OptionError
+from kosmoscope.images.sources import shown_name
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture to describe, or a place where one was expected."""
+
+    path: str
+    """As given, or the given folder joined with the names below it. Bytes that are not UTF-8 are
+    lone surrogates, as in `os.fsdecode`."""
+    problem: str = ""
+    """What is wrong, where that is known without opening it."""
+
+    @property
+    def name(self) -> str:
+        """The path as text that is safe in JSON."""
+        return safe_name(self.path)
+
+    @property
+    def key(self) -> str:
+        """What tells it from other sources in the output's records."""
+        return key_of(named(self.path))
+
+
+def find_pictures(
+    sources: Sequence[str | Path],
+    *,
+    exclude: Sequence[Path] = (),
+    stdin: BinaryIO | None = None,
+) -> Iterator[Source]:
+    """Yield what is to be described, each path once, in an order that only the input decides.
+
+    A source is a file (any name), a folder (recursive; pictures by their extension; hidden ones
+    skipped; loops of links end), a pattern (``*``, ``?``, ``[...]``, ``**``) unless a file has
+    that very name, a list (``@file``, or a .csv, .tsv, .jsonl or .ndjson file), or ``-``: paths on
+    standard input. A file whose name begins with ``@`` is given as ``./@name``. Nothing is opened
+    but lists; memory is a set of paths.
+
+    Args:
+        sources: in order.
+        exclude: folders that are not entered, such as the output's.
+        stdin: read for ``-``; the process's own if None.
+
+    Raises:
+        InputError: a list cannot be opened (at once, not when it is reached).
+        OptionError: there are no sources, or ``-`` is given twice.
+    """
+    given = [os.fspath(source) for source in sources]
+    if not given:
+        raise OptionError("nothing to describe: expected files, folders, patterns or lists")
+    if given.count(STDIN) > 1:
+        raise OptionError("- stands for paths on standard input; it is given twice")
+    for text in given:
+        path = _list_path(text)
+        if path is not None:
+            check_list(path)
+    return _find(given, exclude, stdin)
+
+
+def _find(
+    given: Sequence[str], exclude: Sequence[Path], stdin: BinaryIO | None
+) -> Iterator[Source]:
+    # Asked now, not when the call was made: the output's folder may have come in between.
+    hidden = {own for own in map(identity, exclude) if own is not None}
+    seen: set[str] = set()
+    for text in given:
+        for found in _expand(text, hidden, stdin):
+            if found.path not in seen:
+                seen.add(found.path)
+                yield Source(found.path, found.problem)
+
+
+def watch_pictures(
+    sources: Sequence[str | Path],
+    *,
+    exclude: Sequence[Path] = (),
+    poll: float = 2.0,
+    stop: threading.Event | None = None,
+) -> Iterator[Source | None]:
+    """Yield what is there, then what comes, until `stop` is set.
+
+    A file is taken once it has not changed for `poll` seconds, and again when it changes (so that
+    one that failed gets another chance). None says that nothing more is known for now.
+    """
+    if any(os.fspath(source) == STDIN for source in sources):
+        raise OptionError("standard input cannot be watched")
+    stop = stop or threading.Event()
+    taken: dict[str, tuple[int, int]] = {}
+    before: dict[str, tuple[int, int]] = {}
+    while not stop.is_set():
+        fresh: dict[str, tuple[int, int]] = {}
+        for source in find_pictures(sources, exclude=exclude):
+            try:
+                status = os.stat(source.path)  # noqa: PTH116 (a str)
+            except (OSError, ValueError):
+                continue  # not there yet, or no more
+            stamp = (status.st_mtime_ns, status.st_size)
+            if source.problem or taken.get(source.path) == stamp:
+                continue
+            old = 0 <= status.st_mtime <= time.time() - poll
+            if old or before.get(source.path) == stamp:
+                taken[source.path] = stamp
+                yield source
+            else:
+                fresh[source.path] = stamp
+        before = fresh
+        yield None
+        stop.wait(poll)
+
+
+def _list_path(text: str) -> str | None:
+    """Return the path of a list, or None if this is no list."""
+    if text.startswith("@"):
+        if text == "@":
+            raise InputError("@ needs the name of a list: @file")
+        return text[1:]
+    if text.lower().endswith(LIST_EXTENSIONS) and _is(text, stat.S_ISREG):
+        return text
+    return None
+
+
+def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterator[Found]:
+    if text == STDIN:
+        stream = stdin or (sys.stdin.buffer if sys.stdin is not None else None)
+        if stream is None:
+            yield Found("<stdin>", "standard input is closed; expected paths, one a line")
+            return
+        for item in read_stream(stream):
+            yield from [item] if item.problem else _place(item.path, exclude)
+        return
+    path = _list_path(text)
+    if path is not None:
+        for item in read_list(path):
+            yield from [item] if item.problem else _place(item.path, exclude)
+        return
+    if is_pattern(text) and not _exists(text):
+        yield from _glob(text, exclude)
+        return
+    yield from _place(text, exclude)
+
+
+def _place(path: str, exclude: set[Identity]) -> Iterator[Found]:
+    """A file or a folder. What is neither is found out by who reads it."""
+    if not _is(path, stat.S_ISDIR):
+        yield Found(path)
+        return
+    for found in walk(path, exclude):
+        if found.problem or is_picture_name(found.path):
+            yield found
+
+
+def _glob(pattern: str, exclude: set[Identity]) -> Iterator[Found]:
+    others = pictures = 0
+    for found in glob(pattern, exclude):
+        if found.problem or is_picture_name(found.path):
+            pictures += 1
+            yield found
+        else:
+            others += 1
+    if not pictures:
+        what = f"matches {others} files, none with a picture's extension" if others else "no match"
+        yield Found(pattern, what)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # NUL in it
+        return False
+
+
+def _is(path: str, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(os.stat(path).st_mode)  # noqa: PTH116 (a str)
+    except (OSError, ValueError):
+        return False
+
+
+def problem_text(source: Source) -> str:
+    """Return one line for a source whose problem is known."""
+    return f"{shown_name(source.path)}: {source.problem}"

@@ -1,0 +1,98 @@
+"""What is asked about every picture of a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from kosmoscope.errors import OptionError, PromptError
+from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt
+from kosmoscope.scope import Scope
+
+TaskKind = Literal["describe", "ground", "ask"]
+_NAMED = ("brief", "detailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question to every picture. Build it with `describe`, `ground` or `ask`."""
+
+    kind: TaskKind
+    text: str
+    """"brief", "detailed" or how the text should begin; the phrase; the question."""
+    grounded: bool = True
+    """Ask for boxes. A phrase is always asked for with boxes."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("describe", "ground", "ask"):
+            raise OptionError(f"task {self.kind!r}: expected describe, ground or ask")
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise PromptError(f"a task to {self.kind} needs a text; got {self.text!r}")
+        if self.kind == "ground" and not self.grounded:
+            raise OptionError("grounding a phrase without boxes asks for nothing")
+
+    @classmethod
+    def describe(cls, prompt: str = "brief", *, grounded: bool = True) -> Task:
+        """Describe: "brief", "detailed", or how the text should begin."""
+        return cls("describe", prompt, grounded)
+
+    @classmethod
+    def ground(cls, phrase: str) -> Task:
+        """Find a phrase."""
+        return cls("ground", phrase)
+
+    @classmethod
+    def ask(cls, question: str, *, grounded: bool = True) -> Task:
+        """Answer a question."""
+        return cls("ask", question, grounded)
+
+    @property
+    def key(self) -> str:
+        """A name for records and files: lower-case ASCII, the same in every run.
+
+        "brief", "detailed", or the kind, the words and 8 digits of a hash, such as
+        "ground-a-red-car-1f2e3d4c"; with "-plain" where no boxes are asked for.
+        """
+        plain = "" if self.grounded else "-plain"
+        if self.kind == "describe" and self.text in _NAMED:
+            return self.text + plain
+        words = re.sub(r"[^a-z0-9]+", "-", self.text.lower()).strip("-")[:24].strip("-")
+        digest = hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return "-".join(filter(None, (self.kind, words, digest))) + plain
+
+    def prompt(self, image: Any) -> Prompt:
+        """Return the prompt for a picture."""
+        if self.kind == "ground":
+            return ground_prompt(image, self.text)
+        if self.kind == "ask":
+            return ask_prompt(image, self.text, grounded=self.grounded)
+        return describe_prompt(image, self.text, grounded=self.grounded)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the key."""
+        return {"key": self.key, **asdict(self)}
+
+
+def checked(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return the tasks, each once.
+
+    Raises:
+        OptionError: there are none.
+    """
+    if not tasks:
+        raise OptionError("nothing is asked about the pictures: expected at least one task")
+    return tuple({task.key: task for task in tasks}.values())
+
+
+def check_prompts(scope: Scope, tasks: Sequence[Task]) -> None:
+    """Raise `PromptError` if a task cannot be asked: before the first picture is read."""
+    limit = scope.engine.config.text.max_positions
+    for task in tasks:
+        ids = task.prompt(b"").compile(scope.tokenizer, scope.engine.slot_ids).ids
+        if len(ids) >= limit:
+            raise PromptError(
+                f"task {task.key}: the prompt has {len(ids)} tokens; the model reads {limit}"
+            )

@@ -1,0 +1,276 @@
+"""What is found: files, folders, patterns, lists, standard input, and odd names."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kosmoscope.batch import Source, find_pictures, watch_pictures
+from kosmoscope.batch.names import json_line, key_of, named, safe_name
+from kosmoscope.errors import InputError, OptionError
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="names that Windows cannot have")
+BYTES = pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a few pictures (which nothing here opens), as the working folder."""
+    for name in ("b.jpg", "a.PNG", "notes.txt", "sub/z.webp", "sub/deep/y.tif", ".hidden.jpg",
+                 ".hidden/x.jpg", "sub2/.DS_Store", "c.d/e.gif"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def paths(*sources: str | Path, stdin: bytes = b"", **options: object) -> list[str]:
+    found = find_pictures(sources, stdin=io.BytesIO(stdin), **options)  # type: ignore[arg-type]
+    return [f"{s.path}: {s.problem}" if s.problem else s.path for s in found]
+
+
+def test_a_folder_is_walked_in_order(tree: Path) -> None:
+    expected = ["a.PNG", "b.jpg", "c.d/e.gif", "sub/deep/y.tif", "sub/z.webp"]
+    assert paths(tree) == [str(tree / name) for name in expected]
+    assert paths("sub") == ["sub/deep/y.tif", "sub/z.webp"]
+    assert paths(".") == [f"./{name}" for name in expected]
+
+
+def test_files_are_taken_by_any_name_and_once(tree: Path) -> None:
+    assert paths("notes.txt", "b.jpg", ".hidden.jpg", "b.jpg") == [
+        "notes.txt", "b.jpg", ".hidden.jpg",
+    ]  # fmt: skip
+    assert paths("sub/z.webp", "sub") == ["sub/z.webp", "sub/deep/y.tif"]
+    assert paths("nowhere.jpg") == ["nowhere.jpg"], "who reads it says what is wrong"
+    assert paths(".hidden") == [".hidden/x.jpg"], "a hidden folder that is named is meant"
+
+
+def test_the_outputs_folder_is_left_out(tree: Path) -> None:
+    assert paths("sub", exclude=[tree / "sub" / "deep"]) == ["sub/z.webp"]
+
+
+@POSIX
+def test_links(tree: Path) -> None:
+    (tree / "sub" / "loop").symlink_to(tree / "sub")
+    (tree / "sub" / "up").symlink_to("..")
+    (tree / "sub" / "dangling.jpg").symlink_to("nothing")
+    (tree / "sub" / "circle.jpg").symlink_to("circle.jpg")
+    (tree / "sub" / "circle").symlink_to("circle")
+    (tree / "sub" / "zz.jpg").symlink_to(tree / "b.jpg")
+    found = paths("sub")
+    # Dangling ones are yielded: they become errors, not silence.
+    assert found[:4] == ["sub/circle.jpg", "sub/dangling.jpg", "sub/deep/y.tif", "sub/up/a.PNG"]
+    assert found[-2:] == ["sub/z.webp", "sub/zz.jpg"]
+    assert not [p for p in found if p.count("/sub/") or "loop" in p], "a folder was entered twice"
+
+
+@POSIX
+def test_links_to_each_other_do_not_multiply(tmp_path: Path) -> None:
+    folders = [tmp_path / f"d{i}" for i in range(12)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "p.jpg").touch()
+    for folder in folders:
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    assert len(paths(tmp_path)) == 12
+
+
+@POSIX
+def test_pipes_are_not_opened(tree: Path) -> None:
+    os.mkfifo(tree / "sub" / "pipe.jpg")
+    assert paths("sub")[1] == "sub/pipe.jpg"
+
+
+def test_a_deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    depth = 0
+    for _ in range(1200):
+        try:
+            os.mkdir("d")  # noqa: PTH102 (the whole path is longer than a system call takes)
+        except OSError:
+            break
+        os.chdir("d")
+        depth += 1
+    os.chdir(tmp_path)
+    try:
+        found = paths("d")  # no RecursionError; too deep a folder is said to be unreadable
+        assert not found or "the folder cannot be read" in found[-1]
+    finally:
+        for _ in range(depth):
+            os.chdir("d")
+        for _ in range(depth):  # shutil.rmtree would not get to the ground
+            os.chdir("..")
+            os.rmdir("d")  # noqa: PTH106
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+def test_an_unreadable_folder(tree: Path) -> None:
+    (tree / "sub").chmod(0)
+    try:
+        assert paths("sub") == ["sub: the folder cannot be read: Permission denied"]
+    finally:
+        (tree / "sub").chmod(0o755)
+
+
+def test_a_folder_that_vanishes(tree: Path) -> None:
+    found = find_pictures(["."])
+    assert next(found).path == "./a.PNG"
+    (tree / "c.d" / "e.gif").unlink()
+    (tree / "c.d").rmdir()
+    rest = list(found)
+    assert rest[1].path == "./c.d"
+    assert "cannot be read" in rest[1].problem
+    assert [s.path for s in rest[2:]] == ["./sub/deep/y.tif", "./sub/z.webp"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["b.jpg"]),
+        ("?.*", ["a.PNG", "b.jpg", "c.d/e.gif"]),
+        ("sub/*", ["sub/deep/y.tif", "sub/z.webp"]),
+        ("s*/z.*", ["sub/z.webp"]),
+        ("**/*.tif", ["sub/deep/y.tif"]),
+        ("**", ["a.PNG", "b.jpg", "c.d/e.gif", "sub/deep/y.tif", "sub/z.webp"]),
+        ("sub/**/[yz].*", ["sub/deep/y.tif", "sub/z.webp"]),
+        ("./[ab].*", ["a.PNG", "b.jpg"]),
+        ("*.doc", ["*.doc: no match"]),
+        ("n*", ["n*: matches 1 files, none with a picture's extension"]),
+    ],
+)
+def test_patterns(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert paths(pattern) == expected
+
+
+def test_absolute_patterns_and_literal_names(tree: Path) -> None:
+    assert paths(f"{tree}/su*/*.webp") == [f"{tree}/sub/z.webp"]
+    (tree / "[a].jpg").touch()
+    assert paths("[a].jpg") == ["[a].jpg"], "a file of that very name is meant"
+
+
+def test_lists_of_lines(tree: Path) -> None:
+    (tree / "sub" / "list.txt").write_bytes(
+        b"\xef\xbb\xbfz.webp\r\n\n b.jpg\nb.jpg\n/x/y.jpg\ndeep"
+    )
+    assert paths("@sub/list.txt") == [
+        "sub/z.webp", " b.jpg", "b.jpg", "/x/y.jpg", "sub/deep/y.tif",
+    ]  # fmt: skip
+    (tree / "nul.txt").write_bytes(b"a\nb.jpg\0c.jpg\0")
+    assert paths("@nul.txt") == ["a\nb.jpg", "c.jpg"]
+    (tree / "long.txt").write_bytes(b"x" * 3_000_000)
+    assert "a line of more than" in paths("@long.txt")[0]
+    (tree / "photo.txt").write_bytes(b"\xff\xd8\xff\xe0 no list")
+    assert paths("@photo.txt") == ["photo.txt: this is JPEG; expected paths, one a line"]
+
+
+def test_csv(tree: Path) -> None:
+    (tree / "one.csv").write_text('id,Path\n1,b.jpg\n2,"x,y.jpg"\n3\n\n4,\n')
+    assert paths("one.csv") == [
+        "b.jpg", "x,y.jpg", "one.csv:4: column 2 is empty", "one.csv:6: column 2 is empty",
+    ]  # fmt: skip
+    (tree / "two.csv").write_text("photo,label\nb.jpg,cat\n", encoding="utf-8-sig")
+    assert paths("@two.csv") == ["b.jpg"]
+    (tree / "three.tsv").write_text("b.jpg\tcat\na.PNG\tdog\n")
+    assert paths("three.tsv") == ["b.jpg", "a.PNG"], "no heading"
+    (tree / "bad.csv").write_text(f'path\nb.jpg\n"{"x" * 200_000}"\n')
+    assert paths("bad.csv")[0] == "b.jpg"
+    assert "not CSV" in paths("bad.csv")[1]
+
+
+def test_json_lines(tree: Path) -> None:
+    lines = ['{"file_name": "z.webp", "n": 1}', '{"image": "b.jpg"}', '"a.PNG"', "{", '{"n": 1}']
+    (tree / "sub" / "m.jsonl").write_text("\n".join(lines))
+    keys = "path, image, file_name"
+    assert paths("sub/m.jsonl") == [
+        "sub/z.webp",
+        "b.jpg",
+        "a.PNG",
+        "sub/m.jsonl:4: not JSON",
+        f"sub/m.jsonl:5: no path; expected one of the keys {keys}",
+    ]
+    (tree / "deep.jsonl").write_text("[" * 100_000)
+    assert paths("deep.jsonl") == ["deep.jsonl:1: not JSON"]
+
+
+def test_standard_input(tree: Path) -> None:
+    assert paths("-", stdin=b"b.jpg\nsub\n") == ["b.jpg", "sub/deep/y.tif", "sub/z.webp"]
+    assert paths("-", stdin=b"a\nb\0-x.jpg\0") == ["a\nb", "-x.jpg"]
+    assert paths("-", stdin=b"") == []
+    assert paths("-", stdin=b"\x89PNG\r\n\x1a\n...")[0].startswith("<stdin>: this is PNG")
+
+
+def test_wrong_calls_fail_at_once(tree: Path) -> None:
+    for sources, error, words in [
+        ([], OptionError, "nothing to describe"),
+        (["-", "-"], OptionError, "given twice"),
+        (["@nowhere.txt"], InputError, "nowhere.txt: the list cannot be read"),
+        (["@sub"], InputError, "is a folder"),
+        (["@"], InputError, "needs the name"),
+        (["@a\0b"], InputError, "not a valid path"),
+    ]:
+        with pytest.raises(error, match=words):
+            find_pictures(sources)  # not even iterated
+
+
+@POSIX
+def test_odd_names(tree: Path) -> None:
+    names = ["-x.jpg", "@y.jpg", "new\nline.jpg", "\N{SNOWMAN}.jpg", "\N{CAT FACE}.png", "a b.jpg"]
+    folder = tree / "odd"
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    assert sorted(paths("odd")) == sorted(f"odd/{name}" for name in names)
+    os.chdir(folder)
+    assert paths("-x.jpg", "./@y.jpg", "new\nline.jpg") == ["-x.jpg", "./@y.jpg", "new\nline.jpg"]
+
+
+@BYTES
+def test_names_that_are_not_utf8(tree: Path) -> None:
+    raw = os.fsencode(tree) + b"/sub2/caf\xe9.jpg"
+    with open(raw, "wb"):  # noqa: PTH123 (a path in bytes)
+        pass
+    (source,) = find_pictures(["sub2"])
+    assert source.name == r"sub2/caf\xe9.jpg"
+    record = json.loads(json_line(named(source.path)))
+    assert record["source"] == source.name
+    assert key_of(record) == source.key
+    assert Source(source.name).key != source.key, "a file may really be called like that"
+    assert paths("-", stdin=b"sub2/caf\xe9.jpg\n") == [source.path]
+    assert paths("sub2/*.jpg") == [source.path]
+
+
+def test_names_in_json_are_text_in_one_line() -> None:
+    for path in ("a\nb", "\u2028", "\x85", "\N{CAT FACE}", "\udce9", "\ud800", "\x00"):
+        line = json_line(named(path))
+        assert len(line.decode("utf-8").splitlines()) == 1
+        assert json.loads(line)["source"] == safe_name(path)
+
+
+def test_watching_waits_until_a_file_has_settled(tree: Path) -> None:
+    stop = threading.Event()
+    os.utime(tree / "b.jpg", (1, 1))
+    found = watch_pictures(["b.jpg", "new.jpg"], poll=0.05, stop=stop)
+    assert next(found) == Source("b.jpg")
+    assert next(found) is None
+    (tree / "new.jpg").write_bytes(b"1")
+    future = time.time() + 1000  # so that only its staying the same can tell
+    os.utime(tree / "new.jpg", (future, future))
+    assert next(found) is None, "it may still be growing"
+    assert next(found) == Source("new.jpg")
+    assert next(found) is None
+    assert next(found) is None
+    os.utime(tree / "new.jpg", (future + 1, future + 1))
+    assert next(found) is None
+    assert next(found) == Source("new.jpg"), "it has changed"
+    stop.set()
+    assert list(found) == [None]
+    with pytest.raises(OptionError, match="cannot be watched"):
+        next(watch_pictures(["-"]))
