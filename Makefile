@@ -8,7 +8,7 @@ DEMO ?= demo
 .PHONY: demo test lint types contracts unit clean
 
 demo: $(VENV)/.installed
-	$(BIN)/kosmoscope describe --model pocket examples/photos/*.jpg
+	$(BIN)/python examples/gallery.py $(DEMO) examples/photos/*.jpg
 
 test: lint types contracts unit
 

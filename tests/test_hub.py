@@ -397,3 +397,15 @@ def test_the_cache_root_follows_the_environment(monkeypatch: Patch) -> None:
     assert paths.cache_root() == Path("/x/kosmoscope")
     ends = {"linux": "/.cache", "darwin": "/Library/Caches", "win32": "/l/kosmoscope/Cache"}
     assert all(end in paths._platform_cache(system).as_posix() for system, end in ends.items())
+
+
+def test_a_known_name_means_the_model_and_not_a_folder(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pocket", "kosmos-2"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert hub.resolve("pocket") == paths.packaged("pocket")
+    assert hub.resolve("./pocket") == Path("pocket")
+    with pytest.raises(errors.ModelNotFoundError, match="kosmoscope pull kosmos-2"):
+        hub.resolve("kosmos-2")

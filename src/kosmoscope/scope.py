@@ -19,7 +19,7 @@ from kosmoscope.model.convert import ensure_converted
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.hub import cached, resolve
 from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import ALIASES, display_name, is_converted
+from kosmoscope.model.paths import ALIASES, display_name, is_converted, is_known_name
 from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.outcome import Context, describe_tokens, entity_of
 from kosmoscope.prompts import (
@@ -131,8 +131,8 @@ def load(
                 f"{folder}: converted to {converted.manifest.precision}, asked for {precision}"
             )
     else:
-        is_folder = isinstance(wanted, Path) or Path(wanted).exists()
-        name = folder.resolve().name if is_folder else display_name(str(wanted))
+        named = isinstance(wanted, str) and (is_known_name(wanted) or not Path(wanted).exists())
+        name = display_name(str(wanted)) if named else folder.resolve().name
         converted = ensure_converted(folder, precision or "int8", name=name, progress=progress)
     return Scope(converted, threads=threads, limits=limits)
 

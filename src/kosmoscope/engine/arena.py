@@ -20,7 +20,7 @@ Slots = NDArray[np.int64]
 HIDDEN = -1e30
 """Added to the attention score of a position that a row must not see."""
 
-_STEP = 128
+_STEP = 32
 
 
 class Arena:

@@ -42,6 +42,11 @@ _PICKLES = ("pytorch_model*.bin*", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", 
 _MANIFEST_KEYS = {"format_version": int, "name": str, "precision": str, "source_sha256": str}
 
 
+def is_known_name(name: str) -> bool:
+    """Return whether this is a name of ours: a packaged model or an alias."""
+    return name in PACKAGED or name in ALIASES
+
+
 def display_name(name: str) -> str:
     """Return what results call a model of this name: the alias, if it has one."""
     return {repository: alias for alias, repository in ALIASES.items()}.get(name, name)
@@ -299,11 +304,20 @@ def resolve(name_or_path: str | Path) -> Path:
     """Return the folder of a model on this machine, without any network.
 
     Args:
-        name_or_path: a folder, "pocket", an alias, or "org/name" as pulled before.
+        name_or_path: a folder, "pocket", an alias, or "org/name" as pulled before. A string that
+            is a known name means the model, whatever lies in the working folder; write "./pocket"
+            for a folder called so.
 
     Raises:
         ModelNotFoundError: nothing of that name is here; the message says what to do.
     """
+    if isinstance(name_or_path, str) and is_known_name(name_or_path):
+        shipped = packaged(name_or_path) or cached(name_or_path)
+        if shipped is not None:
+            return shipped
+        raise ModelNotFoundError(
+            f"{name_or_path}: not on this machine; run `kosmoscope pull {name_or_path}`"
+        )
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder
@@ -311,10 +325,10 @@ def resolve(name_or_path: str | Path) -> Path:
         raise ModelNotFoundError(f"{folder}: a file; expected a model's folder")
     name = str(name_or_path)
     if isinstance(name_or_path, str):
-        found = packaged(name) or cached(name)
+        found = cached(name)
         if found is not None:
             return found
-        if name in ALIASES or (hub_name(name) and not name.startswith(".")):
+        if hub_name(name) and not name.startswith("."):
             raise ModelNotFoundError(f"{name}: not on this machine; run `kosmoscope pull {name}`")
         if not re.search(r"[/\\~]", name):
             raise ModelNotFoundError(unknown(name))
