@@ -159,8 +159,16 @@ def test_a_writer_in_another_process_is_named_and_its_death_frees_the_folder(fol
         ),
         ({"tasks": TASKS[:1]}, {}, "task ground-a-dog-[0-9a-f]{8} is missing"),
         ({"tasks": (*TASKS, Task.describe("detailed"))}, {}, "task detailed is new"),
-        ({}, {"precision": "fp32"}, r"model was tiny \(int8\), is now tiny \(fp32\)"),
-        ({}, {"name": "x", "source_sha256": "f"}, r"was tiny \(int8\), is now x \(int8\)"),
+        (
+            {},
+            {"precision": "fp32"},
+            r"tiny \(int8, source 01234567\), is now tiny \(fp32, source 01234567\)",
+        ),
+        (
+            {},
+            {"name": "x", "source_sha256": "f"},
+            r"\(int8, source 01234567\), is now x \(int8, source f\)",
+        ),
     ],
 )
 def test_other_settings_are_refused(

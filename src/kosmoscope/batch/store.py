@@ -316,13 +316,8 @@ class Store:
             return
         parts = []
         had = self.run.get("model", {})
-        for name in ("source_sha256", "precision"):
-            if name in model and had.get(name) != model[name]:
-                parts += [
-                    f"the model was {had.get('name')} ({had.get('precision')}), "
-                    f"is now {model['name']} ({model['precision']})"
-                ]
-                break
+        if any(had.get(n) != model[n] for n in ("source_sha256", "precision") if n in model):
+            parts.append(f"the model was {_called(had)}, is now {_called(model)}")
         old, new = self.run.get("options", {}), _plain(asdict(self._options))
         parts += [
             f"{name} was {old.get(name)!r}, is now {new.get(name)!r}"
@@ -368,6 +363,12 @@ class Store:
             else:
                 self.failures[key] = (kind, error)
         self.settle()
+
+
+def _called(model: Mapping[str, Any]) -> str:
+    """Name a model so that two of the same name, trained or rounded otherwise, are told apart."""
+    source = str(model.get("source_sha256"))[:8]
+    return f"{model.get('name')} ({model.get('precision')}, source {source})"
 
 
 def _plain(value: Any) -> Any:
