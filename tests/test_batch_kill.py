@@ -26,12 +26,13 @@ pytestmark = [
 ]
 
 DRIVER = """
-import sys
+import signal, sys
 from pathlib import Path
 from kosmoscope.batch import Task, run_batch
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.scope import load
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 scope = load("pocket", threads=1)
 tasks = [Task.describe(), Task.ground("a red circle")]
 options = GenerationOptions(max_new_tokens=24)
