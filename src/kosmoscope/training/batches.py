@@ -23,7 +23,7 @@ from kosmoscope.training.tokenizer import LOCATION_COUNT
 
 BOS, PAD, EOS = 0, 1, 2
 _FIRST_SLOT_ID = 4
-_PASTED = 0.3
+_PASTED, _MOST_PASTED = 0.5, 3
 # How often a set is drawn; sets without an entry are not.
 SHARES = {"coco": 0.26, "flickr8k": 0.2, "intel": 0.2, "pacs": 0.13, "caltech": 0.08,
           "tinyimagenet": 0.07, "imagenet1k": 0.04, "camvid": 0.02}  # fmt: skip
@@ -121,7 +121,8 @@ class Batcher:
                 region_boxes = _flip_rows(region_boxes, 0)
                 grid = grid[..., ::-1]
             if rng.random() < _PASTED:
-                rows, known = self._paste(rows, known, rng)
+                for _ in range(int(rng.integers(1, _MOST_PASTED + 1))):
+                    rows, known = self._paste(rows, known, rng)
             found.append(rows)
             measures.append(self.regions[0][i])
             boxes.append(region_boxes)

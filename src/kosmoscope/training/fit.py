@@ -119,6 +119,7 @@ class Run:
 
     def advance(self) -> tuple[float, float, float]:
         """One step of the optimiser."""
+        torch.manual_seed(self.recipe.seed + self.step)  # for dropout: a resumed run has the same
         total, words, cells = self.loss(self._batch())
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]

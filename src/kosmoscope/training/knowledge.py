@@ -7,7 +7,7 @@ which the location targets are spread by: a box's score is then worth believing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,11 +16,16 @@ from kosmoscope.training.regions import REGIONS
 from kosmoscope.training.teachers import Float
 from kosmoscope.training.words import CLASS_NAMES, plain
 
-SURE, LIKELY = 0.43, 0.26
+SURE, LIKELY = 0.48, 0.26
 """Detector scores from which a thing is named, and from which it is found when asked for."""
+_SURE_IF_LARGE, _SURE_IF_SMALL = 0.4, 0.6
+_LARGE, _SMALL = 0.1, 0.008
+"""Shares of the picture. On a grid of 32x32 cells a small box is seldom exact enough to be right,
+so that small things are named only where the detector is very sure."""
 _LEAST_AREA = {"trees": 0.06, "wall": 0.15, "floor": 0.08, "road": 0.08, "other": 0.05}
 _NO_SCENERY = 0.04
 """With a thing of this area, a photograph is not one of a scene unless it is labelled so."""
+_SURELY_SEEN = 0.75
 # Measured on labelled pictures: share of detections of a score that are right.
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.9)
 _RIGHT = (0.02, 0.06, 0.20, 0.40, 0.55, 0.70, 0.82, 0.88, 0.95, 0.98)
@@ -67,6 +72,11 @@ def iou(a: BoxNorm, b: BoxNorm) -> float:
         return 0.0
     shared = w * h
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def sure_from(area: float) -> float:
+    """The detector score from which a thing of this area is named."""
+    return _SURE_IF_LARGE if area > _LARGE else _SURE_IF_SMALL if area < _SMALL else SURE
 
 
 def right_share(score: float) -> float:
@@ -146,8 +156,7 @@ def _from_truth(known: Knowledge, truth: Sequence[Labelled], found: Sequence[Det
             free.remove(match)
         right = right_share(match.score) if match else 0.1
         entry = Found(box.xyxy_norm, right, match.slot if match else -1)
-        large = entry.area > 0.1
-        named = match is not None and match.score > (0.32 if large else 0.38)
+        named = match is not None and match.score > sure_from(entry.area) - 0.08
         (known.things if named else known.faint).setdefault(box.label, []).append(entry)
     for d in free:  # false alarms are learned as such, unless nothing tells them from the rest
         if d.score > 0.6:
@@ -161,7 +170,7 @@ def _from_detector(known: Knowledge, found: Sequence[Detection]) -> None:
         entry = Found(d.xyxy_norm, right_share(d.score), d.slot)
         # Of two names for one object the likelier one.
         twin = any(iou(d.xyxy_norm, k.xyxy_norm) > 0.6 and k.score > d.score for k in kept)
-        if d.score >= SURE and not twin and d.lead > 0.9:
+        if d.score >= sure_from(entry.area) and not twin and d.lead > 0.9:
             known.things.setdefault(d.name, []).append(entry)
             kept.append(d)
         elif d.score >= LIKELY and not twin:
@@ -195,6 +204,13 @@ def _from_label(
             known.things[name] = left
         else:
             del known.things[name]
+
+
+def without_label(known: Knowledge) -> Knowledge:
+    """The same without the whole picture's label and its box; it still cleared false alarms."""
+    things = {n: boxes for n, boxes in known.things.items()
+              if n != known.label or boxes[0].right > _SURELY_SEEN}  # fmt: skip
+    return replace(known, label=None, things=things)
 
 
 def _from_regions(known: Knowledge, regions: tuple[Float, Float], record: Record) -> None:

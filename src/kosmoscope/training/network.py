@@ -30,6 +30,9 @@ from kosmoscope.model.detector_tower import (
 from kosmoscope.training.targets import GRID
 from kosmoscope.training.tokenizer import LOCATION_COUNT
 
+# The pictures are few: without it the decoder learns them by heart.
+_WHOLE_DROPOUT, _GRID_DROPOUT = 0.2, 0.1
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -37,7 +40,7 @@ class Sizes:
 
     width: int = 192
     layers: int = 3
-    heads: int = 6
+    heads: int = 4
     ffn_width: int = 768
     latents: int = 64
     vocab_size: int = 4096
@@ -145,8 +148,10 @@ class _Embeddings(nn.Module):
 
     def forward(self, seen: Seen) -> Tensor:
         found, regions = seen.features()
-        whole = self.whole((seen.whole - self.whole_mean) / self.whole_std)
+        whole = (seen.whole - self.whole_mean) / self.whole_std
+        whole = self.whole(functional.dropout(whole, _WHOLE_DROPOUT, self.training))
         grid = (seen.grid.flatten(2).transpose(1, 2) - self.grid_mean) / self.grid_std
+        grid = functional.dropout(grid, _GRID_DROPOUT, self.training)
         parts = [self.detection(found), self.region(regions), whole.unflatten(-1, (2, -1)),
                  self.grid(grid)]  # fmt: skip
         return torch.cat(parts, 1) + self.position_embedding.weight

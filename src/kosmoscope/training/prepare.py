@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,19 @@ from torch.nn import functional
 
 from kosmoscope.model.detector_tower import COARSE
 from kosmoscope.training.features import TOWER, Views
-from kosmoscope.training.knowledge import Knowledge, know
+from kosmoscope.training.knowledge import Knowledge, know, without_label
 from kosmoscope.training.records import BoxNorm
 from kosmoscope.training.regions import RegionHead, region_rows
 from kosmoscope.training.targets import SCENE_PHRASES, examples
 from kosmoscope.training.teachers import Float
 from kosmoscope.training.tokenizer import build_tokenizer, read_lines, save_tokenizer
-from kosmoscope.training.words import PLAIN
+from kosmoscope.training.words import PLAIN, plain
 
 ORDINARY_PIECES = 2600
 _SCENES = tuple(SCENE_PHRASES)
 _NO_SCENE = len(_SCENES)
 _SURE_SCENE = 0.85
+_OBJECT_SETS = ("caltech", "tinyimagenet", "imagenet1k")
 _TAG = re.compile(r"<[^<>]+>")
 
 
@@ -145,17 +145,57 @@ def guess_main_boxes(views: Views, steps: int = 500) -> list[BoxNorm]:
     return found
 
 
+def predictable_labels(views: Views, folds: int = 3, steps: int = 250) -> list[bool]:
+    """Whether each view's label is what a linear probe that never saw the picture says.
+
+    A label that the features do not tell would be learned as a name to guess. Without it the text
+    says what else is known, or "a scene".
+    """
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    names = [None if r.label is None else plain(r.label) for r in views.records]
+    classes = {name: i for i, name in enumerate(sorted({n for n in names if n is not None}))}
+    targets = torch.tensor([-1 if n is None else classes[n] for n in names])
+    whole = torch.from_numpy(views.whole.astype(np.float32))
+    whole = (whole - whole.mean(0)) / (whole.std(0) + 1e-3)
+    fold = torch.from_numpy(rng.integers(0, folds, len(names)))
+    told = np.zeros(len(names), bool)
+    for number in range(folds):
+        learned = torch.nonzero((targets >= 0) & (fold != number))[:, 0]
+        probe = nn.Linear(whole.shape[1], len(classes))
+        optimiser = torch.optim.AdamW(probe.parameters(), lr=2e-3, weight_decay=0.3)
+        for _ in range(steps):
+            rows = learned[torch.from_numpy(rng.integers(0, len(learned), 256))]
+            loss = functional.cross_entropy(
+                probe(functional.dropout(whole[rows], 0.5)), targets[rows]
+            )
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        asked = torch.nonzero((targets >= 0) & (fold == number))[:, 0]
+        with torch.no_grad():
+            told[asked.numpy()] = (probe(whole[asked]).argmax(1) == targets[asked]).numpy()
+    print(f"labels told by the features: {told[targets.numpy() >= 0].mean():.3f}")
+    return told.tolist()
+
+
 def all_knowledge(views: Views, regions: tuple[Float, Float]) -> list[Knowledge]:
     """What is known of every view."""
     scenes, main = guess_scenes(views), guess_main_boxes(views)
+    told = predictable_labels(views)
     found = []
     for i, record in enumerate(views.records):
         scene = scenes[i] if record.set_name in ("coco", "flickr8k", "imagenet1k") else None
-        # One picture a class teaches no name; only those that others share are taken.
-        if record.set_name == "imagenet1k" and record.label not in PLAIN:
-            record = replace(record, label=None)
         measures = (regions[0][i], regions[1][i])
-        found.append(know(record, views.detections[i], measures, scene, main[i]))
+        known = know(record, views.detections[i], measures, scene, main[i])
+        if record.set_name in _OBJECT_SETS:
+            # One picture a class teaches no name; only those that others share are taken.
+            lonely = record.set_name == "imagenet1k" and record.label not in PLAIN
+            if lonely or not told[i]:
+                known = without_label(known)
+            # Close-ups of objects are not what the regions were learned from.
+            known.stuff = {}
+        found.append(known)
     return found
 
 

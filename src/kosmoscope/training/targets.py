@@ -306,8 +306,8 @@ def examples(known: Knowledge, rng: np.random.Generator) -> Iterator[Example]:
     yield brief(known, grounded=True)
     if rng.random() < 0.12:
         yield brief(known, grounded=False)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         yield detailed(known)
-    for task, share in ((ground, 0.8), (region, 0.3), (question, 0.35)):
+    for task, share in ((ground, 0.8), (region, 0.25), (question, 0.3)):
         if rng.random() < share and (made := task(known, rng)) is not None:
             yield made
