@@ -111,7 +111,8 @@ def test_a_deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             os.rmdir("d")  # noqa: PTH106
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+@POSIX
+@pytest.mark.usefixtures("permissions_count")
 def test_an_unreadable_folder(tree: Path) -> None:
     (tree / "sub").chmod(0)
     try:
