@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pictures
 from kosmoscope.errors import CheckpointError
-from kosmoscope.images import PixelSpec, pixel_tensor
+from kosmoscope.images import PixelSpec, pixel_tensor, read_image
 
 RELEASED: dict[str, Any] = {
     "crop_size": {"height": 224, "width": 224},
@@ -181,3 +183,31 @@ def test_views_are_taken_as_they_look():
     rgb = pictures.noise(30, 20)
     flipped = pixel_tensor(rgb[:, ::-1], PixelSpec())
     assert np.array_equal(flipped, pixel_tensor(np.ascontiguousarray(rgb[:, ::-1]), PixelSpec()))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_read_at_reduced_size(orientation: int, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rgb = np.kron(pictures.noise(40, 30), np.ones((20, 20, 1), np.uint8))  # 800x600, no fine detail
+    file = io.BytesIO()
+    Image.fromarray(rgb).convert(mode).save(file, "JPEG", quality=95, exif=exif)
+    whole = read_image(file.getvalue())
+    small = read_image(file.getvalue(), at_least_wh=(150, 150))
+    assert (small.reduced, whole.reduced) == (True, False)
+    assert small.info == whole.info
+    assert sorted(small.rgb.shape) == [3, 150, 200]
+    assert small.rgb.shape[0] * 4 == whole.rgb.shape[0]
+    spec = PixelSpec(size_wh=(100, 100))
+    apart = np.abs(pixel_tensor(small.rgb, spec) - pixel_tensor(whole.rgb, spec))
+    assert apart.mean() < 0.1  # of a range of 4; another way to the same picture
+    assert not read_image(file.getvalue(), at_least_wh=(500, 500)).reduced
+
+
+def test_only_jpeg_files_are_reduced() -> None:
+    rgb = pictures.noise(400, 300)
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    for source in (file.getvalue(), Image.fromarray(rgb)):
+        assert not read_image(source, at_least_wh=(50, 50)).reduced

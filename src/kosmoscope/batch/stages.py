@@ -8,6 +8,7 @@ pass, and a run that was killed and resumed must give the same bytes as one that
 from __future__ import annotations
 
 import hashlib
+import math
 import queue
 import threading
 import time
@@ -35,6 +36,8 @@ Keep = Callable[[Picture], object]
 
 AHEAD = 3
 """How many windows are decoded or being decoded at any time, the one at the model included."""
+_SPARE = 1.5
+"""How much larger than the model's input a JPEG that is decoded at reduced size stays."""
 TOGETHER = 16
 """How many texts are generated together at most, a window with one task excepted."""
 
@@ -90,6 +93,12 @@ class Window:
     pictures: list[Future[Decoded | Failed]] = field(default_factory=list)
 
 
+def _enough(spec: PixelSpec) -> tuple[int, int]:
+    """Width and height from which a picture loses nothing that its squashed form would show."""
+    width, height = spec.size_wh
+    return math.ceil(_SPARE * width), math.ceil(_SPARE * height)
+
+
 def decode(source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None) -> Decoded | Failed:
     """Read, hash, decode and squash one picture."""
     if source.problem:
@@ -99,12 +108,16 @@ def decode(source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None) -
         # The file is read once: the digest is of the very bytes that are described.
         _, data = contents(source.path, None, limits)
         sha256 = hashlib.sha256(data).hexdigest()
-        picture = read_image(data, name=source.name, limits=limits)
+        picture = read_image(data, name=source.name, limits=limits, at_least_wh=_enough(spec))
+        # What is kept is for people to look at. The model sees the same with and without it.
+        whole = picture
+        if keep is not None and picture.reduced:
+            whole = read_image(data, name=source.name, limits=limits)
     except ImageError as e:
         return Failed(source, type(e).__name__, str(e))
     pixels = pixel_tensor(picture.rgb, spec)
     seconds = time.perf_counter() - began
-    kept = None if keep is None else keep(picture)
+    kept = None if keep is None else keep(whole)
     return Decoded(source, sha256, picture.info, pixels, seconds, kept)
 
 
