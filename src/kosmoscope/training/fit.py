@@ -40,6 +40,7 @@ from kosmoscope.training.tokenizer import (
     to_json,
     write_atomic,
 )
+from kosmoscope.training.words import CLASS_NAMES
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Run:
         sizes = Sizes(latents=recipe.latents, vocab_size=tokenizer.get_vocab_size())
         self.model = Pocket(TOWER, sizes)
         self._standardise()
+        self.model.spell(
+            [tokenizer.encode(n, add_special_tokens=False).ids[0] for n in CLASS_NAMES]
+        )
         self.step = 0
         parameters = list(self.model.parameters())
         groups = [

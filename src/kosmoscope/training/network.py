@@ -7,6 +7,7 @@ transformers' own Kosmos-2 modules, so that a checkpoint has their names.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from kosmoscope.training.tokenizer import LOCATION_COUNT
 
 # The pictures are few: without it the decoder learns them by heart.
 _WHOLE_DROPOUT, _GRID_DROPOUT = 0.2, 0.1
+_SPELT_WAVES, _COPY_GAIN = 16, 2.0
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ class Pocket(nn.Module):
                 nn.init.xavier_normal_(linear.weight, gain=gain)
         embedding = decoder.embed_tokens.weight
         embedding.normal_(std=sizes.width**-0.5)
-        embedding[-LOCATION_COUNT:] = sizes.width**-0.5 * smooth_grid(GRID, sizes.width)
+        rotation, _ = torch.linalg.qr(torch.randn(sizes.width, sizes.width))
+        locations = smooth_grid(GRID, sizes.width, rotation)
+        embedding[-LOCATION_COUNT:] = sizes.width**-0.5 * locations
         # A third of the width says which token it is, the rest what it holds.
         code = v.width // 3
         places = self.embeddings.position_embedding.weight.zero_()
@@ -224,6 +228,7 @@ class Pocket(nn.Module):
         p = self.projection
         if v.width != sizes.width:
             return
+        self._start_copying(rotation)
         p.dense.weight.copy_(torch.eye(v.width))
         p.dense.bias.zero_()
         ends = v.detections + v.regions + 2
@@ -237,6 +242,56 @@ class Pocket(nn.Module):
             linear.weight[:, first : first + code] = mixed
         p.x_attn.v_proj.weight.copy_(torch.eye(v.width))
         p.x_attn.out_proj.weight.copy_(sizes.width**-0.5 * torch.eye(v.width))
+
+    def _start_copying(self, rotation: Tensor) -> None:
+        """Let three heads of the last layer say what a latent holds, wherever they look.
+
+        Of what a detection's token holds beside its place, a quarter is the waves of its upper left
+        corner, a quarter those of its lower right one, half its class as the class's own word (see
+        `spell`). One head takes each of the three back to the words and locations that it stands
+        for. What is left to learn is where to look, which is the same for all classes and boxes.
+        """
+        v, layer = self.v, self.text.model.layers[-1]
+        size = v.width // self.sizes.heads
+        code, half = v.width // 3, min(_SPELT_WAVES, (v.width - v.width // 3) // 8, size // 2)
+        frequencies = torch.arange(1, half + 1)
+        self.word_rows = slice(code + 4 * half, v.width)
+        for linear, before in ((self.embeddings.detection, CLASSES + 9),
+                               (self.embeddings.region, 9)):  # fmt: skip
+            linear.weight[code : code + 4 * half] *= 0.1
+            for part, edge in enumerate((1, 0, 3, 2)):  # y1, x1, y2, x2; rows come before columns
+                rows = code + part * half + torch.arange(half)
+                columns = before + edge * WAVES + torch.arange(half)
+                linear.weight[rows, columns] = 2 / frequencies**0.5
+            linear.weight[self.word_rows, before:] *= 0.1
+        words = len(range(*self.word_rows.indices(v.width)))
+        self.word_basis = torch.linalg.qr(torch.randn(v.width, words))[0].T  # (words, width)
+        fewer = torch.linalg.qr(torch.randn(words, min(size, words)))[0]
+        value, out = layer.self_attn.v_proj.weight, layer.self_attn.out_proj.weight
+        count = min(v.width // 2, GRID)  # of an axis's waves in `smooth_grid`
+        basis = torch.cat([rotation[:half], rotation[count : count + half]])  # (2 half, width)
+        value[: 3 * size] *= 0.1
+        out[:, : 3 * size] *= 0.1
+        for head in range(2):
+            rows = head * size + torch.arange(2 * half)
+            value[rows, code + 2 * half * head + torch.arange(2 * half)] = 1.0
+            out[:, rows] += _COPY_GAIN * basis.T
+        rows = 2 * size + torch.arange(fewer.shape[1])
+        value[rows, self.word_rows] += fewer.T
+        out[:, rows] += _COPY_GAIN * (self.word_basis.T @ fewer)
+
+    @torch.no_grad()
+    def spell(self, names: Sequence[int]) -> None:
+        """Write the detector's classes as the embeddings of their words.
+
+        Args:
+            names: for each class the id of its name's first piece.
+        """
+        if self.v.width != self.sizes.width:
+            return
+        words = self.text.model.embed_tokens.weight[list(names)]  # (80, width)
+        spelt = self.word_basis @ words.T * self.sizes.width**0.5
+        self.embeddings.detection.weight[self.word_rows, :CLASSES] = spelt
 
     def look(self, seen: Seen) -> Tensor:
         """Image embeddings (B, latents, width)."""
@@ -307,8 +362,12 @@ class Pocket(nn.Module):
         return found
 
 
-def smooth_grid(side: int, dim: int) -> Tensor:
-    """(side * side, dim) with unit deviation: cosines of row and column, randomly rotated."""
+def smooth_grid(side: int, dim: int, rotation: Tensor | None = None) -> Tensor:
+    """(side * side, dim) with unit deviation: cosines of row and column, rotated.
+
+    `rotation` (dim, dim), orthonormal, gives the directions of the rows' waves, then those of the
+    columns'; without it they are random.
+    """
     at = (torch.arange(side) + 0.5) * math.pi / side
     count = max(1, min(dim // 2, side))
     # Low frequencies weigh most: near cells are alike, far ones are not.
@@ -316,6 +375,7 @@ def smooth_grid(side: int, dim: int) -> Tensor:
     rows = wave[:, None, :].expand(side, side, count)
     columns = wave[None, :, :].expand(side, side, count)
     grid = torch.cat([rows, columns], dim=2).reshape(side * side, 2 * count)
-    rotation, _ = torch.linalg.qr(torch.randn(dim, dim))
+    if rotation is None:
+        rotation, _ = torch.linalg.qr(torch.randn(dim, dim))
     mixed: Tensor = grid @ rotation[: 2 * count]
     return mixed / mixed.std()
