@@ -164,7 +164,7 @@ def test_ask(china: Path) -> None:
 
 WRONG_CALLS = [
     (["describ"], "did you mean 'describe'"),
-    (["describe"], "missing argument 'image'"),
+    (["describe"], "missing argument 'source'"),
     (["describe", "x", "--zz"], "no such option: --zz"),
     (["describe", "x", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
     (["describe", "x", "--max-new-tokens", "1000000000"], "--max-new-tokens is 1000000000"),
@@ -177,7 +177,7 @@ WRONG_CALLS = [
     (["describe", "x", "--precision", "int9"], "'int9'"),
     (["describe", "x", "--format", "yaml"], "'yaml'"),
     (["describe", "x", "--threads", "0"], "--threads is 0"),
-    (["describe", *POCKET, "x", "--prompt", ""], "empty"),
+    (["describe", *POCKET, "x", "--prompt", ""], "needs a text"),
     (["describe", *POCKET, "x", "--prompt", "a</image>\x1b"], "markup"),
     (["describe", *POCKET, "x", "--prompt", "a\udcff"], "surrogate"),
     (["ground", "x"], "missing argument 'phrase'"),
@@ -296,7 +296,7 @@ def test_sizes_and_boxes() -> None:
 
 def test_every_option_has_a_sentence() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert len(commands) == 9
+    assert len(commands) == 13
     for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:

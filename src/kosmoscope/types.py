@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from kosmoscope.errors import BoxError, InputError
+from kosmoscope.verbs import Verbs
 
 SCHEMA_VERSION = 1
 
@@ -136,7 +137,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class Description(Verbs):
     """What the model said about a picture."""
 
     image: ImageInfo

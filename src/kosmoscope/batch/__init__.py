@@ -1,9 +1,10 @@
 """Batches: many pictures in, a folder of results out, killed and resumed at will.
 
-`find_pictures` says what is to be described, `Task` what is asked, `run_batch` does it. The format
-of the output folder is in docs/batch.md.
+`find_pictures` says what is to be described, `Task` what is asked, `run_batch` does it and
+`read_results` reads it back. The format of the output folder is in docs/batch.md.
 """
 
+from kosmoscope.batch.results import Result, read_results
 from kosmoscope.batch.runner import BATCH_SIZE, Progress, Summary, run_batch
 from kosmoscope.batch.sources import Source, find_pictures, watch_pictures
 from kosmoscope.batch.stages import PictureDone
@@ -17,10 +18,12 @@ __all__ = [
     "OutputError",
     "PictureDone",
     "Progress",
+    "Result",
     "Source",
     "Summary",
     "Task",
     "find_pictures",
+    "read_results",
     "run_batch",
     "watch_pictures",
 ]

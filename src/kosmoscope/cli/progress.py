@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,10 @@ from kosmoscope.cli.render import size_text
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from kosmoscope.batch import Progress
+
+_LINE_SECONDS = 10.0
 
 
 class _Shown:
@@ -125,3 +130,77 @@ class _Bar(_Shown):
 
     def move(self, done: int, total: int) -> None:
         self._progress.update(self._task, completed=done, total=total)
+
+
+class Counter(_Shown):
+    """Pictures of a long run; call it with a batch's progress, or `move` it.
+
+    A terminal gets a bar with rate, time left and failures. Elsewhere there is a plain line every
+    ten seconds.
+    """
+
+    def __init__(self, name: str, *, quiet: bool = False) -> None:
+        super().__init__()
+        self._name, self._quiet = name, quiet
+        self._bar: _Count | None = None
+        self._told = time.monotonic()
+
+    def __call__(self, state: Progress) -> None:
+        """So far is the batch."""
+        self.move(state.done, state.total, state.rate, state.failed, state.eta)
+
+    def move(
+        self,
+        done: int,
+        total: int | None,
+        rate: float,
+        failed: int = 0,
+        eta: float | None = None,
+    ) -> None:
+        """So many are done; `total` is None where nobody knows."""
+        if self._quiet:
+            return
+        if terminal.is_terminal(sys.stderr):
+            if self._bar is None:
+                self._bar = self._stack.enter_context(_Count(self._name))
+            self._bar.move(done, total, rate, failed, eta)
+            return
+        now = time.monotonic()
+        if now - self._told >= _LINE_SECONDS:
+            self._told = now
+            of = "" if total is None else f" of {total}"
+            left = "" if eta is None else f", {_clock(eta)} left"
+            wrong = f", {failed} failed" if failed else ""
+            terminal.note(f"{self._name}: {done}{of}, {rate:.1f} a second{wrong}{left}")
+
+
+class _Count(_Shown):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[about]}", markup=False),
+            console=terminal.console(sys.stderr),
+        )
+        self._stack.enter_context(self._progress)
+        self._task = self._progress.add_task(name, total=None, about="")
+
+    def move(
+        self, done: int, total: int | None, rate: float, failed: int, eta: float | None
+    ) -> None:
+        about = f"{rate:.1f}/s"
+        if eta is not None:
+            about += f"  {_clock(eta)} left"
+        if failed:
+            about += f"  {failed} failed"
+        self._progress.update(self._task, completed=done, total=total, about=about)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

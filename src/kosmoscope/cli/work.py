@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import typer
@@ -52,6 +54,7 @@ class Work:
         sample: Sequence[Prompt],
         make_prompts: MakePrompts,
         show: Callable[[Sequence[Description]], None],
+        keep: Callable[[Sequence[Description]], None] | None = None,
     ) -> None:
         """Answer the prompts for each picture, one picture after the other.
 
@@ -62,6 +65,7 @@ class Work:
             sample: prompts like those to come, with any picture: checked before all work.
             make_prompts: what to ask about a picture.
             show: writes the results of one picture for people.
+            keep: called before that with the same, in either format.
 
         Raises:
             typer.Exit: a picture failed.
@@ -83,6 +87,8 @@ class Work:
                 results = [self._watched(scope, prompts[0])]
             else:
                 results = scope.complete(prompts, self.options)
+            if keep is not None:
+                keep(results)
             if self.format is Format.JSON:
                 for result in results:
                     terminal.emit(terminal.json_line(result.to_dict()))
@@ -149,6 +155,23 @@ def _encode(scope: Scope, path: str) -> EncodedImage:
         return scope.encode(path)
     stream: BinaryIO = sys.stdin.buffer
     return scope.encode(stream, name="<stdin>")
+
+
+def expanded(sources: Sequence[str]) -> list[str]:
+    """Return the pictures that folders, patterns and lists stand for; the rest as it is."""
+    from kosmoscope.batch import find_pictures
+    from kosmoscope.batch.lists import LIST_EXTENSIONS
+    from kosmoscope.batch.walk import is_pattern
+
+    found: list[str] = []
+    for source in sources:
+        path = Path(source)
+        several = source.startswith("@") or path.suffix.lower() in LIST_EXTENSIONS or path.is_dir()
+        if several or (is_pattern(source) and not os.path.lexists(source)):
+            found += [picture.path for picture in find_pictures([source])]
+        else:
+            found.append(source)
+    return found
 
 
 def check_stdin(images: Sequence[str]) -> None:

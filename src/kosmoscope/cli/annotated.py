@@ -1,0 +1,144 @@
+"""Annotated pictures as files, for `describe --save`, `describe -o --annotate` and `draw`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from kosmoscope.cli import terminal
+from kosmoscope.errors import OptionError
+
+if TYPE_CHECKING:
+    from kosmoscope.draw import DrawStyle
+    from kosmoscope.types import Description
+
+QUALITY = 90
+
+
+class ImageFormat(StrEnum):
+    """What an annotated picture is written as."""
+
+    JPG = "jpg"
+    PNG = "png"
+    WEBP = "webp"
+    SVG = "svg"
+
+
+ImageFormatOption = Annotated[
+    ImageFormat,
+    typer.Option(
+        "--image-format",
+        metavar="jpg|png|webp|svg",
+        help="Of annotated pictures; svg is an overlay that refers to the picture.",
+    ),
+]
+
+
+@dataclass(slots=True)
+class Annotator:
+    """Writes annotated pictures into a folder.
+
+    Args:
+        folder: created with the first picture.
+        format: of the files.
+        style: None for the standard one.
+        quality: of jpg and webp, 1 to 100.
+        images: where to look for pictures by their names; None: at their own paths.
+    """
+
+    folder: Path
+    format: ImageFormat = ImageFormat.JPG
+    style: DrawStyle | None = None
+    quality: int = QUALITY
+    images: Path | None = None
+    _taken: dict[str, str] = field(default_factory=dict)
+
+    def write(self, description: Description, task: str = "", name: str | None = None) -> Path:
+        """Draw one description; returns the file.
+
+        Args:
+            description: whose picture is read again, in full size.
+            task: added to the picture's name, where there are several descriptions of it.
+            name: of the file, without suffix; made of the picture's if None.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            OptionError: the file would replace the picture itself.
+            OutputError: it cannot be written.
+        """
+        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
+        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.images import read_image
+
+        style = self.style or DrawStyle()
+        source = self.place(description.image.path)
+        if name is None:
+            name = "-".join(filter(None, (self._free_name(source), task)))
+        target = self.folder / f"{name}.{self.format.value}"
+        if target.exists() and source.exists() and target.samefile(source):
+            raise OptionError(f"{target} is the picture itself; choose another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.format is ImageFormat.SVG:
+            href = os.path.relpath(source, self.folder)
+            svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
+            write_chunks(target, [svg], overwrite=True)
+            return target
+        picture = read_image(source)
+        drawn = annotate(picture.rgb, description, style)
+        for text in save_image(drawn, target, quality=self.quality, exif_from=source):
+            terminal.note(f"{terminal.path_text(source)}: {text}")
+        return target
+
+    def place(self, path: str) -> Path:
+        """Where a picture lies."""
+        if self.images is None:
+            return Path(path)
+        inside = self.images / path
+        return inside if inside.exists() else self.images / Path(path).name
+
+    def _free_name(self, source: Path) -> str:
+        """The picture's own name, numbered where two pictures share one."""
+        stem, number = source.stem or "picture", 1
+        name = stem
+        while self._taken.setdefault(name.casefold(), str(source)) != str(source):
+            number += 1
+            name = f"{stem}-{number}"
+        return name
+
+
+def batch_name(path: str, task: str, tasks: int) -> str:
+    """A name that only path and task decide, so that a batch that goes on makes the same ones."""
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    stem = terminal.printable(Path(path).stem)[:80] or "picture"
+    return f"{stem}-{digest}" + (f"-{task}" if tasks > 1 else "")
+
+
+def style_of(
+    scale: float,
+    labels: bool,
+    scores: bool,
+    caption: bool,
+    box_width: float,
+    text_size: float,
+) -> DrawStyle:
+    """Gather the options of a drawing; the message of an error calls them as they are typed."""
+    from kosmoscope.draw import DrawStyle
+
+    try:
+        return DrawStyle(
+            scale=scale, labels=labels, scores=scores, caption=caption,
+            box_width=box_width, text_size=text_size,
+        )  # fmt: skip
+    except OptionError as e:
+        message = str(e)
+        for name in ("box_width", "text_size", "scale"):
+            if message.startswith(name):
+                message = f"--{name.replace('_', '-')}{message.removeprefix(name)}"
+        raise OptionError(message) from e

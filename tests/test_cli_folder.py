@@ -1,0 +1,218 @@
+"""`describe -o`: folders in, results out, as the command line gives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from cli_runner import POCKET, PROGRAM, run
+from kosmoscope.batch import read_results
+
+SHORT = [*POCKET, "--max-new-tokens", "8"]
+
+
+def picture(path: Path, seed: int, size: tuple[int, int] = (64, 48)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colours = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for i, name in enumerate(("a.png", "b.jpg", "sub/c.webp")):
+        picture(folder / name, i)
+    return folder
+
+
+@pytest.fixture
+def describe(tmp_path: Path) -> Callable[..., Result]:
+    def call(*args: str | Path) -> Result:
+        return run("describe", *SHORT, "-o", tmp_path / "out", *args)
+
+    return call
+
+
+def names(out: Path) -> list[tuple[str, str]]:
+    return [(Path(r.description.image.path).name, r.task) for r in read_results(out)]
+
+
+def test_folders_patterns_lists_and_files(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    single = picture(tmp_path / "more" / "d.jpg", 8)
+    picture(tmp_path / "globbed" / "e1.png", 9)
+    listed = picture(tmp_path / "listed.png", 10)
+    (tmp_path / "list.txt").write_text(f"{listed}\n")
+    result = describe(
+        pictures, single, tmp_path / "globbed" / "e*.png", f"@{tmp_path / 'list.txt'}"
+    )
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "6 described" in result.stderr
+    wanted = ["a.png", "b.jpg", "c.webp", "d.jpg", "e1.png", "listed.png"]
+    assert names(tmp_path / "out") == [(name, "brief") for name in wanted]
+
+
+def test_paths_on_standard_input(pictures: Path, tmp_path: Path) -> None:
+    paths = f"{pictures / 'a.png'}\n{pictures / 'b.jpg'}\n"
+    result = run("describe", *SHORT, "-o", tmp_path / "out", "-", input=paths)
+    assert result.exit_code == 0
+    assert [name for name, _ in names(tmp_path / "out")] == ["a.png", "b.jpg"]
+
+
+def test_several_questions_go_on_and_are_not_asked_twice(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    asked = ("--prompt", "brief", "--prompt", "detailed", "--ground", "a cat", "--ask", "What?")
+    assert describe(pictures / "a.png", *asked).exit_code == 0
+    tasks = [task for _, task in names(tmp_path / "out")]
+    assert tasks[:2] == ["brief", "detailed"]
+    assert [task.split("-")[0] for task in tasks[2:]] == ["ground", "ask"]
+    first = (tmp_path / "out" / "results.jsonl").read_bytes()
+    result = describe(pictures, *asked)
+    assert "2 described, 1 were there already" in result.stderr
+    assert (tmp_path / "out" / "results.jsonl").read_bytes().startswith(first)
+
+
+def test_other_questions_are_refused_and_overwrite_forgets(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    assert describe(pictures).exit_code == 0
+    other = describe(pictures, "--ground", "a dog")
+    assert other.exit_code == 1
+    assert other.stderr.startswith("error: ")
+    assert "ground-a-dog" in other.stderr
+    assert describe(pictures, "--ground", "a dog", "--overwrite").exit_code == 0
+    assert {task.split("-")[0] for _, task in names(tmp_path / "out")} == {"ground"}
+
+
+def test_recheck_describes_what_changed(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    assert describe(pictures).exit_code == 0
+    picture(pictures / "a.png", 77)
+    assert "0 described, 3 were there already" in describe(pictures).stderr
+    assert "1 described, 2 were there already" in describe(pictures, "--recheck").stderr
+    assert len(names(tmp_path / "out")) == 3  # of two records of a picture the later one counts
+
+
+def test_a_bad_file_is_a_record_and_the_rest_goes_on(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    result = describe(pictures, tmp_path / "nowhere.png")
+    assert result.exit_code == 1
+    assert "2 described, 2 failed (see" in result.stderr
+    errors = (tmp_path / "out" / "errors.jsonl").read_text().splitlines()
+    assert [Path(json.loads(e)["source"]).name for e in errors] == ["b.jpg", "nowhere.png"]
+
+
+def test_quiet_says_nothing(describe: Callable[..., Result], pictures: Path) -> None:
+    result = describe(pictures, "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_annotated_pictures_and_a_gallery(
+    describe: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    result = describe(pictures, "--annotate", "--image-format", "png", "--gallery")
+    assert result.exit_code == 0
+    drawn = sorted((tmp_path / "out" / "annotated").iterdir())
+    assert [p.name[:2] for p in drawn] == ["a-", "b-", "c-"]
+    for file in drawn:
+        with Image.open(file) as image:
+            assert image.size == (64, 48)
+    page = tmp_path / "out" / "gallery" / "index.html"
+    assert result.stdout == page.as_uri() + "\n"
+    assert page.is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--annotate"], "--annotate goes with --output"),
+        (["--watch"], "--watch goes with --output"),
+        (["--batch-size", "4"], "--batch-size goes with --output"),
+        (["-o", "x", "--save", "y"], "--save goes without --output"),
+        (["-o", "x", "--format", "json"], "--format goes without --output"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    args: list[str], message: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("describe", *SHORT, pictures / "a.png", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_batch_size_out_of_range(describe: Callable[..., Result], pictures: Path) -> None:
+    result = describe(pictures, "--batch-size", "0")
+    assert result.exit_code == 2
+    assert "batch_size is 0; expected 1 to" in result.stderr
+
+
+def test_without_a_folder_sources_are_expanded(pictures: Path) -> None:
+    result = run("describe", *SHORT, pictures, "--format", "json")
+    found = [json.loads(line)["image"]["path"] for line in result.stdout.splitlines()]
+    assert [Path(path).name for path in found] == ["a.png", "b.jpg", "c.webp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_killed_and_started_again(pictures: Path, tmp_path: Path) -> None:
+    for i in range(20):
+        picture(pictures / f"n{i:02}.png", 100 + i)
+    out = tmp_path / "out"
+    command = [*PROGRAM, "describe", *SHORT, str(pictures), "-o", str(out), "--batch-size", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    results = out / "results.jsonl"
+    while not results.exists() or results.stat().st_size == 0:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = results.read_bytes()
+    assert before.count(b"\n") < 23
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert b"were there already" in done.stderr
+    found = names(out)
+    assert len(found) == len(set(found)) == 23
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_watching_takes_what_comes_until_interrupted(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [*PROGRAM, "describe", *SHORT, str(pictures), "-o", str(out), "--watch"]
+    # Where tests run in the background, interrupts are ignored unless somebody asks for them.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+    def wait_for(count: int) -> None:
+        results = out / "results.jsonl"
+        deadline = time.monotonic() + 120
+        while not results.exists() or results.read_bytes().count(b"\n") < count:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    wait_for(3)
+    picture(pictures / "new.png", 55)
+    wait_for(4)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"4 described" in stderr
