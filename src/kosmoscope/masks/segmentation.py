@@ -1,0 +1,171 @@
+"""The result of a segmentation: a label map, and what its labels stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kosmoscope.errors import InputError
+from kosmoscope.masks.mask import Mask
+from kosmoscope.masks.rle import decode_rle, encode_rle
+from kosmoscope.types import XYXY, ImageInfo
+
+SCHEMA_VERSION = 1
+REST = "rest"
+Kind = Literal["thing", "stuff", "region"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a picture with a name."""
+
+    id: int
+    """Its value in the label map, from 1."""
+    phrase: str
+    """Its name; of a region without one: "region 1" and so on."""
+    kind: Kind
+    """A countable thing, a region such as sky, or a part of the rest that nobody named."""
+    entity: int | None = None
+    """Index among the description's entities."""
+    xyxy_px: XYXY | None = None
+    """The box that it was found by, in pixels."""
+    score: float | None = None
+    """0..1: the segmenter's estimate of how well the mask fits; None for regions."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """Every pixel of a picture with exactly one name: a segment's, or "rest" (0)."""
+
+    image: ImageInfo
+    segmenter: str
+    labels: NDArray[np.uint16]
+    """(H, W) of the upright picture, read-only: 0 or the id of a segment."""
+    segments: tuple[Segment, ...]
+    caption: str = ""
+    """Of the description that named the segments, if there was one."""
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        labels = np.ascontiguousarray(self.labels, dtype=np.uint16)
+        if labels.shape != (self.image.height, self.image.width):
+            raise InputError(
+                f"labels of shape {labels.shape} for a picture of "
+                f"{self.image.width}x{self.image.height}"
+            )
+        if [s.id for s in self.segments] != list(range(1, len(self.segments) + 1)):
+            raise InputError("the ids of segments count from 1 in their order")
+        if labels.size and int(labels.max()) > len(self.segments):
+            raise InputError(f"label {int(labels.max())} has no segment")
+        if labels.flags.writeable:
+            labels = labels.copy() if labels is self.labels else labels
+            labels.setflags(write=False)
+        object.__setattr__(self, "labels", labels)
+
+    def __repr__(self) -> str:
+        parts = "\n".join(
+            f"  {s.id}. {s.phrase!r}  {area:.1f} %"
+            + ("" if s.score is None else f"  {s.score:.2f}")
+            for s, area in zip(self.segments, self.areas_percent()[1:], strict=True)
+        )
+        return f"Segmentation({self.image.path} {self.image.width}x{self.image.height}\n{parts})"
+
+    def mask(self, id: int) -> Mask:
+        """The pixels of a segment; 0: of the rest. Raises `InputError` for other numbers."""
+        if isinstance(id, bool) or not 0 <= id <= len(self.segments):
+            raise InputError(f"segment {id}: expected 0 to {len(self.segments)}")
+        return Mask(self.labels == id)
+
+    def entity_mask(self, entity: int) -> Mask:
+        """All segments of one of the description's entities together."""
+        ids = [s.id for s in self.segments if s.entity == entity]
+        return Mask(np.isin(self.labels, ids))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each label stands for, from 0."""
+        return (REST, *(s.phrase for s in self.segments))
+
+    def areas_px(self) -> list[int]:
+        """Pixels of each label, from 0; they add up to the picture."""
+        found = np.bincount(self.labels.ravel(), minlength=len(self.segments) + 1)
+        return [int(n) for n in found]
+
+    def areas_percent(self) -> list[float]:
+        """The same in percent of the picture."""
+        return [100.0 * n / max(self.labels.size, 1) for n in self.areas_px()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: masks as COCO's compressed run lengths."""
+        areas = self.areas_px()
+        segments = [
+            {**asdict(s), "area_px": areas[s.id], "rle": encode_rle(self.labels == s.id)}
+            for s in self.segments
+        ]
+        for data in segments:
+            if data["xyxy_px"] is not None:
+                data["xyxy_px"] = list(data["xyxy_px"])
+        return {
+            "schema": SCHEMA_VERSION,
+            "image": asdict(self.image),
+            "segmenter": self.segmenter,
+            "caption": self.caption,
+            "seconds": self.seconds,
+            "rest_px": areas[0],
+            "segments": segments,
+        }
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict()` as JSON text, ASCII only."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Segmentation:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: another schema, a field is missing or wrong, or masks overlap.
+        """
+        if data.get("schema") != SCHEMA_VERSION:
+            raise InputError(
+                f"segmentation schema is {data.get('schema')!r}; this version reads "
+                f"{SCHEMA_VERSION}"
+            )
+        try:
+            image = ImageInfo(**data["image"])
+            labels = np.zeros((image.height, image.width), np.uint16)
+            segments = []
+            for entry in data["segments"]:
+                fields = {k: v for k, v in entry.items() if k not in ("rle", "area_px")}
+                if fields["kind"] not in get_args(Kind):
+                    raise TypeError(f"kind is {fields['kind']!r}")
+                if fields["xyxy_px"] is not None:
+                    x1, y1, x2, y2 = (float(v) for v in fields["xyxy_px"])
+                    fields["xyxy_px"] = (x1, y1, x2, y2)
+                segment = Segment(**fields)
+                bits = decode_rle(entry["rle"])
+                if bits.shape != labels.shape or labels[bits].any():
+                    raise TypeError(f"the mask of segment {segment.id} does not fit the others")
+                labels[bits] = segment.id
+                segments.append(segment)
+            return cls(image, str(data["segmenter"]), labels, tuple(segments),
+                       str(data["caption"]), float(data["seconds"]))  # fmt: skip
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
+            problem = " ".join(str(e).split())[:200]
+            raise InputError(f"not a segmentation of schema {SCHEMA_VERSION}: {problem}") from e
+
+    @classmethod
+    def from_json(cls, text: str) -> Segmentation:
+        """Read what `to_json` wrote. Raises `InputError` as `from_dict` does."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as e:
+            raise InputError(f"not JSON: {e}") from e
+        if not isinstance(data, dict):
+            raise InputError("not a segmentation: expected a JSON object")
+        return cls.from_dict(data)
