@@ -1,20 +1,19 @@
 """Drawing: a picture and its description -> an annotated picture, an SVG overlay, a file.
 
-    style     what the caller may choose
-    palette   phrase -> colour, safe for the colour-blind
-    text      cleaning, measuring and cutting words; the font that ships with the package
-    layout    pure geometry: where the labels go
-    strip     pure geometry: the caption under the picture
-    plan      description and size -> everything that is drawn, in pixels
-    raster    plan -> pixels
-    svg       plan -> vectors
-    saving    pixels -> file, in one piece or not at all
-
-Masks belong into `plan` (which colour, which contour) and, below the boxes, into `raster` and
-`svg`.
+style     what the caller may choose
+palette   phrase -> colour, safe for the colour-blind
+text      cleaning, measuring and cutting words; the font that ships with the package
+layout    pure geometry: where the labels go
+strip     pure geometry: the caption under the picture
+plan      description and size -> everything that is drawn, in pixels
+raster    plan -> pixels
+svg       plan -> vectors
+masks     segmentation -> fills, contours and a legend, in pixels
+saving    pixels -> file, in one piece or not at all
 """
 
 from kosmoscope.draw.layout import Placement, place_labels
+from kosmoscope.draw.masks import draw_segmentation, segment_colours
 from kosmoscope.draw.palette import phrase_colour, picture_colours
 from kosmoscope.draw.raster import annotate
 from kosmoscope.draw.saving import save_image
@@ -26,8 +25,10 @@ __all__ = [
     "Placement",
     "annotate",
     "annotate_svg",
+    "draw_segmentation",
     "phrase_colour",
     "picture_colours",
     "place_labels",
     "save_image",
+    "segment_colours",
 ]

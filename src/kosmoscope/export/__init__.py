@@ -18,6 +18,14 @@ from kosmoscope.export.nouns import head_noun
 from kosmoscope.export.parse import parse_tagged
 from kosmoscope.export.pictures import refine
 from kosmoscope.export.run import export, formats, to_jsonl
+from kosmoscope.export.segments import (
+    SEGMENT_FORMATS,
+    export_segmentations,
+    to_coco_instances,
+    to_coco_panoptic,
+    to_labelme_polygons,
+    to_yolo_seg,
+)
 from kosmoscope.export.supervise import to_supervision
 from kosmoscope.export.tables import to_arrow, to_csv, to_pandas
 from kosmoscope.export.tagged import read_tagged, to_links, to_tagged
@@ -26,10 +34,12 @@ from kosmoscope.export.vocabulary import Report, Vocabulary
 from kosmoscope.export.yolo import to_yolo
 
 __all__ = [
+    "SEGMENT_FORMATS",
     "Pictures",
     "Report",
     "Vocabulary",
     "export",
+    "export_segmentations",
     "formats",
     "head_noun",
     "labelstudio_config",
@@ -39,10 +49,13 @@ __all__ = [
     "to_arrow",
     "to_coco",
     "to_coco_captions",
+    "to_coco_instances",
+    "to_coco_panoptic",
     "to_csv",
     "to_html",
     "to_jsonl",
     "to_labelme",
+    "to_labelme_polygons",
     "to_labelstudio",
     "to_links",
     "to_markdown",
@@ -51,4 +64,5 @@ __all__ = [
     "to_tagged",
     "to_voc",
     "to_yolo",
+    "to_yolo_seg",
 ]

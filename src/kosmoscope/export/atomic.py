@@ -88,7 +88,11 @@ class Folder:
 
     def write(self, name: str, text: str) -> None:
         """Write one file as UTF-8."""
-        self._put(name, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+        self.write_bytes(name, text.encode("utf-8"))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write one file."""
+        self._put(name, lambda temporary: temporary.write_bytes(content))
 
     def place(self, name: str, source: str, how: Pictures) -> None:
         """Put a picture into the folder: a copy, or a symbolic link to where it is.

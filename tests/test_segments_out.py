@@ -1,0 +1,115 @@
+"""Segmentations drawn and exported."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kosmoscope import ImageInfo, InputError
+from kosmoscope.draw import DrawStyle, draw_segmentation, phrase_colour, segment_colours
+from kosmoscope.errors import OptionError
+from kosmoscope.export import (
+    SEGMENT_FORMATS,
+    Vocabulary,
+    export_segmentations,
+    to_coco_instances,
+    to_coco_panoptic,
+    to_labelme_polygons,
+    to_yolo_seg,
+)
+from kosmoscope.masks import Segment, Segmentation
+
+
+@pytest.fixture
+def found() -> Segmentation:
+    labels = np.zeros((240, 320), np.uint16)
+    labels[:90] = 1
+    labels[100:200, 40:140] = 2
+    labels[130:160, 70:100] = 0  # a hole
+    labels[200:, 200:] = 3
+    segments = (
+        Segment(1, "the sky", "stuff", 0, (0, 0, 320, 95), 0.9),
+        Segment(2, "a white dog", "thing", 1, (38, 98, 141, 203), 0.7),
+        Segment(3, "region 1", "region"),
+    )
+    return Segmentation(ImageInfo("photo.jpg", 320, 240), "classical", labels, segments)
+
+
+def test_fills_contours_and_the_rest(found: Segmentation) -> None:
+    grey = np.full((240, 320, 3), 128, np.uint8)
+    out = draw_segmentation(grey, found, DrawStyle(labels=False))
+    assert out.shape == grey.shape
+    assert (grey == 128).all()
+    sky, dog = np.array(phrase_colour("the sky")), np.array(phrase_colour("a white dog"))
+    assert np.abs(out[40, 160] - (0.6 * 128 + 0.4 * sky)).max() < 2
+    assert (out[100, 90] == dog).all()  # the contour, just inside
+    assert (out[95, 160] == 128).all()
+    assert (out[145, 85] == 128).all()  # the hole
+    assert (out[0, 160] != sky).any()  # no line along the picture's own edge
+    assert len(segment_colours(found)) == 4
+
+
+def test_plates_and_a_legend(found: Segmentation) -> None:
+    grey = np.full((240, 320, 3), 128, np.uint8)
+    plain = draw_segmentation(grey, found, DrawStyle(labels=False))
+    labelled = draw_segmentation(grey, found, DrawStyle(caption=True))
+    assert labelled.shape[0] > 240
+    assert (labelled[:240] != plain).any()
+    with pytest.raises(InputError, match="for a picture of 10x10"):
+        draw_segmentation(np.zeros((10, 10, 3), np.uint8), found)
+
+
+def test_coco_instances_are_loaded(found: Segmentation, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from faster_coco_eval import COCO
+    export_segmentations([found], tmp_path / "out", "coco-instances", vocabulary=Vocabulary.heads())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        coco = COCO(str(tmp_path / "out" / "instances.json"))
+        masks = [coco.annToMask(a) for a in coco.loadAnns(coco.getAnnIds())]
+    assert np.array_equal(masks[0], found.labels == 1)
+    assert np.array_equal(masks[1], found.labels == 2)
+    assert {c["name"] for c in coco.cats.values()} == {"dog", "sky"}
+    dog = to_coco_instances([found])["annotations"][1]
+    assert (dog["area"], dog["bbox"], dog["score"]) == (9100, [40, 100, 100, 100], 0.7)
+
+
+def test_panoptic_pictures_hold_the_ids(found: Segmentation) -> None:
+    data, pictures = to_coco_panoptic([found])
+    (annotation,) = data["annotations"]
+    rgb = np.asarray(Image.open(io.BytesIO(pictures[annotation["file_name"]]))).astype(int)
+    ids = rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+    assert [s["id"] for s in annotation["segments_info"]] == [1, 2]
+    assert np.array_equal(ids, np.where(found.labels < 3, found.labels, 0))
+    assert {c["name"]: c["isthing"] for c in data["categories"]} == {"a white dog": 1, "the sky": 0}
+
+
+def test_outlines_of_yolo_and_labelme(found: Segmentation) -> None:
+    files = to_yolo_seg([found])
+    lines = files["labels/photo.txt"].splitlines()
+    assert lines[0].split()[0] == "1"
+    assert [float(v) for v in lines[1].split()[1:]] == pytest.approx(
+        [0.125, 100 / 240, 0.4375, 100 / 240, 0.4375, 200 / 240, 0.125, 200 / 240], abs=1e-5
+    )
+    document = to_labelme_polygons([found])["photo.json"]
+    assert [s["label"] for s in document["shapes"]] == ["the sky", "a white dog"]
+    assert document["shapes"][1]["points"][0] == [40.0, 100.0]
+
+
+@pytest.mark.parametrize("to", SEGMENT_FORMATS)
+def test_folders_are_whole_and_not_replaced(to: str, found: Segmentation, tmp_path: Path) -> None:
+    out = tmp_path / to
+    export_segmentations([found], out, to)
+    for file in out.rglob("*.json"):
+        assert json.loads(file.read_text())
+    with pytest.raises(OptionError):
+        export_segmentations([found], out, to)
+    with pytest.raises(OptionError, match="expected one of coco-instances"):
+        export_segmentations([found], tmp_path / "x", "gif")
