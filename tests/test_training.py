@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, article, counted, plain, plural
 from kosmoscope.model.checkpoint import VISION, Checkpoint
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.detector_tower import expected_shapes
@@ -33,7 +34,6 @@ from kosmoscope.training.tokenizer import (
     save_tokenizer,
     write_atomic,
 )
-from kosmoscope.training.words import CLASS_NAMES, SYNONYMS, article, counted, plain, plural
 
 # torch and transformers announce their own deprecations; they are not ours to fix.
 pytestmark = pytest.mark.filterwarnings("default")

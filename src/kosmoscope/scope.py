@@ -15,6 +15,7 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 from kosmoscope.grammar import Grammar
 from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
+from kosmoscope.masks import Segmentation
 from kosmoscope.model.convert import ensure_converted
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.hub import cached, resolve
@@ -32,6 +33,8 @@ from kosmoscope.prompts import (
 )
 from kosmoscope.reading import ReadEntity, StreamReader
 from kosmoscope.reading import TextDelta as ReadDelta
+from kosmoscope.segment.protocol import Segmenter
+from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.tokens import Tokenizer
 from kosmoscope.types import Description, Entity, ImageInfo, Timing
 
@@ -239,6 +242,41 @@ class Scope:
             options: of the generation.
         """
         return self.complete([ask_prompt(image, question, box, grounded=grounded)], **options)[0]
+
+    def segment(
+        self,
+        image: ImageSource,
+        prompt: str | None = None,
+        *,
+        phrase: str | None = None,
+        segmenter: Segmenter | str | Path = CLASSICAL,
+        regions: bool = False,
+        **options: Unpack[Options],
+    ) -> Segmentation:
+        """Describe a picture, or find a phrase in it, and turn the boxes into pixels.
+
+        Args:
+            image: the picture.
+            prompt: as for `describe`.
+            phrase: find this instead.
+            segmenter: what `load_segmenter` takes, or what it returned.
+            regions: divide what nobody named into unnamed coherent regions.
+            options: of the generation.
+
+        Raises:
+            ImageError, PromptError, OptionError: see `kosmoscope.errors`.
+            KosmoscopeError: the segmenter's library is not installed.
+        """
+        if phrase is not None and prompt is not None:
+            raise OptionError("a picture is segmented by a prompt or by a phrase, not by both")
+        picture = read_image(image, limits=self.limits)
+        if phrase is None:
+            said = self.describe(picture.rgb, prompt, **options)
+        else:
+            said = self.ground(picture.rgb, phrase, **options)
+        return segment_description(
+            said, picture.rgb, picture.info, segmenter, regions=regions, threads=self.engine.threads
+        )
 
     def complete(
         self,

@@ -78,6 +78,28 @@ class Verbs:
         picture = images.read_image(self.image.path if image is None else image)
         return draw.annotate(picture.rgb, self, style or draw.DrawStyle())
 
+    def segment(
+        self, image: Any = None, segmenter: Any = "classical", *, regions: bool = False
+    ) -> Any:
+        """Turn the boxes into pixels: every pixel of the picture gets exactly one name.
+
+        Args:
+            image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
+            segmenter: a name for `kosmoscope.segment.load_segmenter`, or what that returned.
+            regions: divide what nobody named into unnamed coherent regions.
+
+        Returns:
+            A `kosmoscope.masks.Segmentation`.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            KosmoscopeError: the segmenter's library is not installed.
+        """
+        run = import_module("kosmoscope.segment.run")
+        images = import_module("kosmoscope.images")
+        picture = images.read_image(self.image.path if image is None else image)
+        return run.segment_description(self, picture.rgb, picture.info, segmenter, regions=regions)
+
     def to_svg(self, style: Any = None) -> str:
         """Return the drawing as an SVG overlay that refers to the picture by its path."""
         draw = import_module("kosmoscope.draw")

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from kosmoscope._version import __version__
-from kosmoscope.cli import describe, info, models, outputs, parity_command, terminal
+from kosmoscope.cli import (
+    describe,
+    evaluate_command,
+    info,
+    models,
+    outputs,
+    parity_command,
+    segment_command,
+    terminal,
+)
 from kosmoscope.cli.edge import Edge
 from kosmoscope.cli.options import help_text
 
@@ -44,7 +53,9 @@ def kosmoscope(
 
 app.callback(invoke_without_command=True, help=help_text(kosmoscope))(kosmoscope)
 describe.register(app)
+segment_command.register(app)
 outputs.register(app)
 models.register(app)
 info.register(app)
 parity_command.register(app)
+evaluate_command.register(app)

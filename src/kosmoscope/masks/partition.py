@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from PIL import Image, ImageFilter
 from kosmoscope.errors import InputError
 
 MAX_SEGMENTS = 65_534
-_REGION_SIDE = 192
+_REGION_SIDE = 384
 _COLOURS = 8
 _LEAST_REGION = 0.01
 """Of the picture: smaller patches join a neighbour."""
@@ -81,7 +82,7 @@ def rest_regions(rgb: NDArray[np.uint8], rest: NDArray[np.bool_]) -> list[NDArra
     small_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = Image.fromarray(np.ascontiguousarray(rgb)).resize(small_wh, Image.Resampling.BOX)
     few = np.asarray(small.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2))
-    colours = np.asarray(Image.fromarray(few).filter(ImageFilter.ModeFilter(5)))
+    colours = np.asarray(Image.fromarray(few).filter(ImageFilter.ModeFilter(9)))
     there = np.asarray(
         Image.fromarray(rest.astype(np.uint8) * 255).resize(small_wh, Image.Resampling.BOX)
     )
@@ -119,22 +120,35 @@ def _connected(values: NDArray[np.int64], where: NDArray[np.bool_]) -> NDArray[n
 
 
 def _merged(labels: NDArray[np.int64], least: float) -> NDArray[np.int64]:
-    """Let small patches grow into the neighbour with which they share most; none stays 0."""
-    ids, small = np.unique(labels, return_inverse=True)
-    labels = small.reshape(labels.shape).astype(np.int64) + (0 if ids[0] == 0 else 1)
-    while True:
-        counts = np.bincount(labels.ravel())
-        wanting = [i for i in range(len(counts)) if 0 < counts[i] < least * labels.size]
-        wanting += [0] if counts[0] and 0 not in wanting else []
-        wanting.sort(key=lambda i: (i != 0, counts[i]))
-        for i in wanting:
-            neighbours = np.concatenate([
-                labels[:, 1:][labels[:, :-1] == i], labels[:, :-1][labels[:, 1:] == i],
-                labels[1:][labels[:-1] == i], labels[:-1][labels[1:] == i],
-            ])  # fmt: skip
-            neighbours = neighbours[neighbours != i]
-            if len(neighbours):
-                labels[labels == i] = np.bincount(neighbours).argmax()
-                break
-        else:
-            return labels
+    """Let small patches join the neighbour with which they share most; none stays 0."""
+    _, flat = np.unique(labels, return_inverse=True)
+    ids = flat.reshape(labels.shape) + int(labels.min() > 0)  # from 1, where there is no 0
+    sizes = dict(enumerate(np.bincount(ids.ravel()).tolist()))
+    contacts: dict[int, dict[int, int]] = {i: {} for i in sizes}
+    for a, b in ((ids[:, 1:], ids[:, :-1]), (ids[1:], ids[:-1])):
+        pairs, counts = np.unique(np.stack([a[a != b], b[a != b]], 1), axis=0, return_counts=True)
+        for (one, other), count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            contacts[one][other] = contacts[one].get(other, 0) + count
+            contacts[other][one] = contacts[other].get(one, 0) + count
+    into = {i: i for i in sizes}
+    queue = [(0 if i == 0 else size, i) for i, size in sizes.items() if size]
+    heapq.heapify(queue)
+    while queue:
+        size, small = heapq.heappop(queue)
+        if small and (into[small] != small or size != sizes[small]):
+            continue  # it has joined another, or has grown meanwhile
+        if (small and size >= least * labels.size) or not contacts[small]:
+            continue
+        large = max(contacts[small], key=lambda i: (contacts[small][i], -i))
+        for other, count in contacts.pop(small).items():
+            contacts[other].pop(small)
+            if other != large:
+                contacts[large][other] = contacts[large].get(other, 0) + count
+                contacts[other][large] = contacts[other].get(large, 0) + count
+        into[small] = large
+        sizes[large] += sizes[small]
+        heapq.heappush(queue, (sizes[large], large))
+    for i in into:
+        while into[into[i]] != into[i]:
+            into[i] = into[into[i]]
+    return np.array([into[i] for i in range(len(into))])[ids]

@@ -14,7 +14,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from kosmoscope.training.features import Views
-from kosmoscope.training.knowledge import SURE, Found, Knowledge, detections, iou, right_share
+from kosmoscope.training.knowledge import (
+    SURE,
+    Found,
+    Knowledge,
+    detections,
+    iou,
+    right_share,
+    sure_from,
+)
 from kosmoscope.training.network import Seen
 from kosmoscope.training.records import BoxNorm
 from kosmoscope.training.targets import GRID, Example, examples
@@ -136,17 +144,25 @@ class Batcher:
     def _paste(
         self, rows: Float, known: Knowledge, rng: np.random.Generator
     ) -> tuple[Float, Knowledge]:
-        """Add another picture's detection, of a class drawn evenly: rare classes come up too."""
-        name = str(rng.choice(list(self.pool)))
+        """Add another picture's detection, at another place and size.
+
+        Half of them are of a class that is there already, so that there are many to count; the
+        others of a class drawn evenly, so that rare ones come up too.
+        """
+        present = [name for name in known.things if name in self.pool]
+        more = bool(present) and rng.random() < 0.5
+        name = str(rng.choice(present if more else list(self.pool)))
         picture, slot = self.pool[name][int(rng.integers(len(self.pool[name])))]
-        row = self.views.detections[picture, slot]
+        row = self.views.detections[picture, slot].copy()
+        row[81:85] = _moved(row[81:85], rng)
         x1, y1, x2, y2 = (float(e) for e in row[81:85])
-        box = (x1, y1, x2, y2)
+        found = Found((x1, y1, x2, y2), right_share(float(row[:80].max())))
         there = [b for boxes in known.things.values() for b in boxes]
-        if any(iou(box, b.xyxy_norm) > 0.3 for b in there) or name == known.label:
+        clash = any(iou(found.xyxy_norm, b.xyxy_norm) > 0.3 for b in there)
+        if clash or name == known.label or row[:80].max() < sure_from(found.area):
             return rows, known
         known = copy.deepcopy(known)
-        known.things.setdefault(name, []).append(Found(box, right_share(float(row[:80].max()))))
+        known.things.setdefault(name, []).append(found)
         known.seen |= {name}
         rows = np.concatenate([rows[:-1], row[None]])
         return rows[np.argsort(-rows[:, :80].max(1), kind="stable")], known
@@ -209,6 +225,13 @@ class Batcher:
             corners += [(0.0, 0.0, 0.0)] * (len(prompt) - 1)
             corners += [next(ends) if t >= self.first_cell else (0.0, 0.0, 0.0) for t in target]
         return ids, positions, segments, labels, np.array(corners, np.float32)
+
+
+def _moved(box: Float, rng: np.random.Generator) -> Float:
+    """A box of 0.6 to 1.4 times the size, anywhere in the picture."""
+    sides = np.minimum((box[2:] - box[:2]) * rng.uniform(0.6, 1.4), 1.0)
+    corner = rng.uniform(0, 1, 2) * (1 - sides)
+    return np.concatenate([corner, corner + sides]).astype(np.float32)
 
 
 def _flip_rows(rows: Float, start: int = 81) -> Float:

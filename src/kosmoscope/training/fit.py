@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.training.batches import Batch, Batcher, spread
 from kosmoscope.training.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
 from kosmoscope.training.network import Pocket, Sizes
@@ -40,7 +41,6 @@ from kosmoscope.training.tokenizer import (
     to_json,
     write_atomic,
 )
-from kosmoscope.training.words import CLASS_NAMES
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,11 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
 
+    def start_from(self, path: Path) -> None:
+        """Take another run's weights, not its step or its optimiser's state."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(state["model"])
+
 
 def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder: Path) -> None:
     """Write the hub's files, each atomically: weights in half precision, one copy of ties."""
@@ -182,6 +187,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--regions", type=Path, required=True, help="file of the regions step")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint.pt of another run, to begin with its weights"
+    )
+    parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=int, default=250)
     parser.add_argument("--pause", type=Path, help="wait while this file exists")
@@ -194,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         regions_weights = dict(stored)
     regions = all_regions(region_head(regions_weights), views)
     known = all_knowledge(views, regions)
-    recipe = Recipe(steps=options.steps)
+    recipe = Recipe(steps=options.steps, peak_rate=options.peak_rate)
     captions = options.data / "captions.txt.gz"
     tokenizer = prepare_tokenizer(captions, known, options.out, recipe.latents)
     batcher = Batcher(views, known, regions, tokenizer, recipe.latents, recipe.batch)
@@ -203,6 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
+    elif options.start is not None:
+        run.start_from(options.start)
     count = sum(p.numel() for p in run.model.parameters())
     print(f"{count / 1e6:.2f} M parameters, {recipe.steps - run.step} steps to go", flush=True)
     begun, first = time.perf_counter(), run.step

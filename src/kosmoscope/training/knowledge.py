@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kosmoscope.evaluation.words import CLASS_NAMES, plain
 from kosmoscope.training.records import BoxNorm, Labelled, Record
 from kosmoscope.training.regions import REGIONS
 from kosmoscope.training.teachers import Float
-from kosmoscope.training.words import CLASS_NAMES, plain
 
 SURE, LIKELY = 0.48, 0.26
 """Detector scores from which a thing is named, and from which it is found when asked for."""

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kosmoscope.evaluation.words import PLAIN, plain
 from kosmoscope.model.detector_tower import COARSE
 from kosmoscope.training.features import TOWER, Views
 from kosmoscope.training.knowledge import Knowledge, know, without_label
@@ -25,7 +26,6 @@ from kosmoscope.training.regions import RegionHead, region_rows
 from kosmoscope.training.targets import SCENE_PHRASES, examples
 from kosmoscope.training.teachers import Float
 from kosmoscope.training.tokenizer import build_tokenizer, read_lines, save_tokenizer
-from kosmoscope.training.words import PLAIN, plain
 
 ORDINARY_PIECES = 2600
 _SCENES = tuple(SCENE_PHRASES)

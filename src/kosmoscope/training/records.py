@@ -5,7 +5,6 @@ Frame of reference: boxes are (x1, y1, x2, y2) in 0..1 of the picture's width an
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -19,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kosmoscope.evaluation.data import held_out
+
 BoxNorm = tuple[float, float, float, float]
 
-VALIDATION_SHARE = 0.12
-_SHARES = {"coco": 0.25}  # few pictures, and most of the figures
 _LEAST_VISIBLE = 0.45  # a box cut to less of itself is not named any more
 
 
@@ -52,8 +51,7 @@ class Record:
     @property
     def held_out(self) -> bool:
         """True for the share of the pictures on which figures are taken."""
-        digest = hashlib.sha256(f"{self.set_name}/{self.file}".encode()).digest()
-        return digest[0] < 256 * _SHARES.get(self.set_name, VALIDATION_SHARE)
+        return held_out(self.set_name, self.file)
 
     def to_json(self) -> str:
         """One line."""

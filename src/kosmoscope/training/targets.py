@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kosmoscope.evaluation.words import CLASS_NAMES, NUMBERS, SYNONYMS, article, counted, plural
 from kosmoscope.training.knowledge import Found, Knowledge
 from kosmoscope.training.records import BoxNorm
 from kosmoscope.training.regions import REGIONS
 from kosmoscope.training.tokenizer import location_token
-from kosmoscope.training.words import CLASS_NAMES, NUMBERS, SYNONYMS, article, counted, plural
 
 GRID = 32
 _MOST_GROUPS, _MOST_BOXES = 5, 8

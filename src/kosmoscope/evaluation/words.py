@@ -1,4 +1,8 @@
-"""Names of things and stuff: COCO's classes, plurals, articles, numbers, other words for them."""
+"""Names of things, stuff and scenes: COCO's classes, plurals, articles, other words for them.
+
+`SYNONYMS` are words that are written instead of a name, in texts to learn from too; `ALSO` are
+words that are understood as that name when a model wrote them.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,56 @@ SYNONYMS = {
     "trees": ("tree", "forest"), "grass": ("lawn", "field"), "snow": ("ice", "glacier"),
     "road": ("street",), "sand": ("beach",), "pavement": ("sidewalk",), "ground": ("dirt",),
 }  # fmt: skip
+
+ALSO = {
+    "person": ("baby", "kid", "toddler", "lady", "guy", "gentleman", "adult", "player", "skier",
+               "snowboarder", "surfer", "skateboarder", "rider", "cyclist", "biker", "pedestrian",
+               "worker", "batter", "pitcher", "catcher", "umpire", "bride", "groom", "crowd",
+               "teenager", "human", "people", "face", "cowboy", "chef", "officer", "policeman",
+               "motorcyclist", "bicyclist", "passenger", "spectator"),
+    "pedestrian": ("person", "man", "woman", "boy", "girl", "child"),
+    "bicycle": ("cycle",), "motorcycle": ("bike", "scooter", "moped"),
+    "car": ("suv", "taxi", "sedan", "automobile", "van", "jeep", "cab"),
+    "airplane": ("jet", "airliner", "jetliner", "aeroplane"),
+    "bus": ("coach", "minibus"), "train": ("locomotive", "tram"), "truck": ("van", "pickup"),
+    "boat": ("sailboat", "canoe", "kayak", "yacht", "ferry", "vessel", "rowboat"),
+    "traffic light": ("stoplight", "traffic signal"), "fire hydrant": ("hydrant",),
+    "bird": ("duck", "seagull", "gull", "pigeon", "parrot", "owl", "goose", "swan", "eagle"),
+    "cat": ("kitty",), "dog": ("pup",), "horse": ("pony", "foal", "mare"),
+    "sheep": ("lamb", "ram", "ewe"), "cow": ("cattle", "calf", "ox"),
+    "backpack": ("rucksack", "knapsack"), "umbrella": ("parasol",), "handbag": ("purse", "bag"),
+    "tie": ("necktie", "bowtie"), "suitcase": ("luggage", "bag"), "skis": ("ski",),
+    "sports ball": ("soccer ball", "tennis ball", "football", "basketball", "baseball"),
+    "baseball bat": ("bat",), "baseball glove": ("glove", "mitt"), "surfboard": ("board",),
+    "snowboard": ("board",), "skateboard": ("board",), "tennis racket": ("racket", "racquet"),
+    "wine glass": ("glass",), "cup": ("mug", "glass"), "sandwich": ("burger", "hamburger"),
+    "hot dog": ("hotdog",), "cake": ("cupcake",), "chair": ("armchair", "stool", "seat"),
+    "couch": ("loveseat", "settee"), "potted plant": ("houseplant", "flowerpot"),
+    "dining table": ("desk",), "tv": ("tvs", "monitor", "tv screen", "television set"),
+    "laptop": ("computer", "notebook"), "mouse": ("computer mouse",),
+    "remote": ("remote control", "controller"), "keyboard": ("computer keyboard",),
+    "cell phone": ("cellphone", "smartphone"), "oven": ("stove",), "sink": ("washbasin",),
+    "microwave": ("microwave oven",), "clock": ("watch",),
+    "teddy bear": ("teddy", "stuffed animal"), "hair drier": ("hair dryer", "hairdryer"),
+    "trees": ("wood", "bush"), "tree": ("forest", "wood", "bush"), "snow": ("slope",),
+    "mountain": ("peak", "mountain range"), "sea": ("ocean", "water", "wave"),
+    "river": ("stream", "water"), "sidewalk": ("pavement", "footpath"), "pavement": ("path",),
+    "railroad": ("track", "train track", "railway"), "sky": ("cloud",), "house": ("building",),
+    "rocks": ("rock", "stone", "boulder"), "playing field": ("field", "court"), "rug": ("carpet",),
+    "wooden floor": ("floor",), "wooden wall": ("wall",), "brick wall": ("wall",),
+    "stone wall": ("wall",), "tiled wall": ("wall",), "counter": ("countertop",),
+    "grass": ("meadow", "pasture"), "sand": ("shore",), "fence": ("railing",),
+}  # fmt: skip
+
+SCENES = {
+    "mountain": ("mountain", "hill", "peak"),
+    "forest": ("forest", "wood", "woodland", "tree", "jungle"),
+    "sea": ("sea", "ocean", "beach", "coast", "shore", "seashore"),
+    "glacier": ("glacier", "ice", "iceberg", "snow"),
+    "street": ("street", "road", "alley", "avenue"),
+    "buildings": ("building", "house", "tower", "skyscraper"),
+}
+"""Words that name a scene; a scene that is not here is named by its own name."""
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

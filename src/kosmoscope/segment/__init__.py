@@ -1,0 +1,8 @@
+"""Boxes to masks: segmenters behind one small protocol.
+
+`protocol` says what goes in and comes out; `classical` needs OpenCV and no weights.
+"""
+
+from kosmoscope.segment.protocol import BoxPrompt, Point, Proposal, Segmenter
+
+__all__ = ["BoxPrompt", "Point", "Proposal", "Segmenter"]

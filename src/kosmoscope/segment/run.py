@@ -1,0 +1,144 @@
+"""From boxes to a `Segmentation`: ask a segmenter, let each pixel have one name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kosmoscope.errors import OptionError
+from kosmoscope.masks import Candidate, Segment, Segmentation, partition
+from kosmoscope.masks.partition import rest_regions
+from kosmoscope.segment.classical.words import is_stuff
+from kosmoscope.segment.protocol import BoxPrompt, Segmenter, check_picture
+from kosmoscope.types import Description, ImageInfo
+
+CLASSICAL, _SAM = "classical", "sam-vit-base"
+CELL = 1 / 32
+
+
+def load_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) -> Segmenter:
+    """Return a segmenter by its name.
+
+    Args:
+        name: "classical" (needs OpenCV: ``pip install kosmoscope[segment]``), or "sam"
+            (sam-vit-base), a name of `kosmoscope.segment.sam.KNOWN` or on the hub, or a folder of
+            a Segment-Anything checkpoint.
+        threads: for the arithmetic of "sam"; None for one per processor.
+
+    Raises:
+        KosmoscopeError: OpenCV is not installed.
+        ModelError: the checkpoint is not there or damaged.
+    """
+    if str(name) == CLASSICAL:
+        from kosmoscope.segment.classical import ClassicalSegmenter
+
+        return ClassicalSegmenter()
+    from kosmoscope.segment.sam import load_sam
+
+    return load_sam(_SAM if str(name) == "sam" else name, threads=threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A prompt, and whose box it is."""
+
+    prompt: BoxPrompt
+    entity: int | None = None
+
+
+def description_prompts(
+    description: Description, image_wh: tuple[int, int] | None = None
+) -> list[Wanted]:
+    """Return a prompt for each box of each entity, finer than the grid where that is known.
+
+    Args:
+        description: of the picture.
+        image_wh: its size in pixels, if it is read at another one.
+    """
+    w, h = image_wh or (description.image.width, description.image.height)
+    found = []
+    for index, entity in enumerate(description.entities):
+        for box in entity.boxes:
+            x1, y1, x2, y2 = box.refined or box.xyxy
+            if x2 <= x1 or y2 <= y1:
+                x1, y1, x2, y2 = box.xyxy
+            stuff = is_stuff(entity.phrase)
+            if stuff:
+                # A location token is the centre of its cell, so no box can touch the picture's
+                # edge; a sky does.
+                x1, y1 = (0.0 if v < CELL else v for v in (x1, y1))
+                x2, y2 = (1.0 if v > 1 - CELL else v for v in (x2, y2))
+            prompt = BoxPrompt((x1 * w, y1 * h, x2 * w, y2 * h), entity.phrase, stuff=stuff)
+            found.append(Wanted(prompt, index))
+    return found
+
+
+def segment_description(
+    description: Description,
+    rgb: NDArray[np.uint8],
+    info: ImageInfo,
+    segmenter: Segmenter | str | Path = CLASSICAL,
+    *,
+    regions: bool = False,
+    threads: int | None = None,
+) -> Segmentation:
+    """Segment what a description names; see `segment_picture` and `load_segmenter`."""
+    if isinstance(segmenter, str | Path):
+        segmenter = load_segmenter(segmenter, threads=threads)
+    wanted = description_prompts(description, (info.width, info.height))
+    return segment_picture(
+        rgb, info, wanted, segmenter, regions=regions, caption=description.caption
+    )
+
+
+def segment_picture(
+    rgb: NDArray[np.uint8],
+    info: ImageInfo,
+    wanted: Sequence[Wanted],
+    segmenter: Segmenter,
+    *,
+    regions: bool = False,
+    caption: str = "",
+) -> Segmentation:
+    """Segment a picture: a mask for each prompt, then one name for each pixel.
+
+    Args:
+        rgb: (H, W, 3) uint8, upright; the size that `info` says.
+        info: of the result.
+        wanted: the prompts; several boxes of an entity are segments of their own.
+        segmenter: see `load_segmenter`.
+        regions: divide what nobody named into unnamed coherent regions.
+        caption: of the description that the prompts come from.
+
+    Raises:
+        BoxError: a box or point lies outside the picture.
+        OptionError: the picture has another size than `info` says.
+    """
+    began = time.perf_counter()
+    image_wh = check_picture(rgb)
+    if image_wh != (info.width, info.height):
+        raise OptionError(f"a picture of {image_wh} pixels; expected {(info.width, info.height)}")
+    prompts = [w.prompt for w in wanted]
+    proposals = segmenter.segment(rgb, prompts)
+    stuff = [is_stuff(p.phrase) if p.stuff is None else p.stuff for p in prompts]
+    labels = partition(
+        [Candidate(p.mask, p.score, s) for p, s in zip(proposals, stuff, strict=True)], image_wh
+    )
+    segments = [
+        Segment(
+            i, w.prompt.phrase or f"segment {i}", "stuff" if s else "thing", w.entity,
+            w.prompt.xyxy_px, round(p.score, 4),
+        )
+        for i, (w, p, s) in enumerate(zip(wanted, proposals, stuff, strict=True), 1)
+    ]  # fmt: skip
+    if regions:
+        for number, bits in enumerate(rest_regions(rgb, labels == 0), 1):
+            segments.append(Segment(len(segments) + 1, f"region {number}", "region"))
+            labels[bits] = len(segments)
+    seconds = time.perf_counter() - began
+    return Segmentation(info, segmenter.name, labels, tuple(segments), caption, round(seconds, 4))
