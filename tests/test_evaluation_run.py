@@ -22,6 +22,7 @@ from kosmoscope.evaluation.figures import METRICS, figures
 from kosmoscope.evaluation.judging import Labels, PictureFacts, judge, judge_answer, questions
 from kosmoscope.evaluation.masks import LEAST_AREA, fill_box, mask_figures, measure_masks
 from kosmoscope.evaluation.matching import Guess
+from kosmoscope.evaluation.partition import PartitionOverlaps
 from kosmoscope.evaluation.run import TOGETHER, Evaluation, EvaluationOptions, evaluate
 from kosmoscope.segment.protocol import BoxPrompt, Proposal
 from kosmoscope.types import XYXY
@@ -95,6 +96,35 @@ def test_captions_are_compared_by_the_models_own_words() -> None:
 def test_without_labels_there_are_no_figures() -> None:
     facts = judge(Record("some", "1.png"), LABELS, said(("a dog", [(DOG, 1.0)])))
     assert figures([facts]) == dict.fromkeys(METRICS)
+
+
+def test_a_partition_is_a_map_of_classes() -> None:
+    w, h = WH
+    truth = np.full((h, w), 9, np.uint8)  # unlabelled, mostly
+    truth[4:32, 6:36] = 1
+    truth[:4] = 0
+    box = (6 / w, 4 / h, 36 / w, 32 / h)
+    record = Record("some", "1.png", (Truth("dog", box), Truth("sky", (0, 0, 1, 4 / h), True)))
+    sample = Sample(record, np.zeros((h, w, 3), np.uint8), "", truth)
+    names = {0: "sky", 1: "dog", 2: "cat", 9: "unlabelled"}
+    classes = Labels.of(frozenset({"dog", "cat"}), frozenset({"sky"})).classes
+    overlaps = PartitionOverlaps(names)
+    half = (box[0], box[1], (box[0] + box[2]) / 2, box[3])
+    overlaps.add(sample, said(("a dog", [(half, 0.9)])), classes, _Filled())
+    found = overlaps.to_dict()
+    assert (found["pictures"], found["classes"]) == (1, 2)
+    assert found["true_boxes_iou"] == {"sky": 1.0, "dog": 1.0}
+    assert found["true_boxes_miou"] == 1.0
+    # Half of the dog is found, the sky is missed; what was named nothing is no class of its own.
+    assert found["predicted_boxes_iou"] == {"sky": 0.0, "dog": 0.5}
+    assert found["predicted_boxes_miou"] == 0.25
+    # A cat where the dog is makes a class of its own, and the dog is missed.
+    wrong = PartitionOverlaps(names)
+    wrong.add(sample, said(("a cat", [(box, 0.9)])), classes, _Filled())
+    assert wrong.to_dict()["predicted_boxes_iou"] == {"sky": 0.0, "dog": 0.0, "cat": 0.0}
+    unmapped = PartitionOverlaps(names)
+    unmapped.add(Sample(record, sample.rgb, "", None), said(), classes, _Filled())
+    assert unmapped.pictures == 0
 
 
 def test_phrases_to_be_found() -> None:
@@ -217,6 +247,7 @@ def test_a_run_counts_what_the_model_says_of_each_picture(photos: Path) -> None:
     assert data["figures"]["boxes"]["pictures"] == 10
     assert data["figures"]["masks"]["all"]["segments"] == 1
     assert data["figures"]["masks"]["all"]["true_box_iou"] == 1.0
+    assert list(data["figures"]["masks"]["partition"]) == ["one"]
     by_set = data["figures"]["grounding"]["by_set"]
     assert by_set["many: class"]["R@1"]["of"] == 18
     assert by_set["many: expression"]["R@1"]["of"] == 1

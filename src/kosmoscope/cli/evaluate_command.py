@@ -91,6 +91,14 @@ def evaluate(
             help="Ask again without boxes for the text that is compared with human captions.",
         ),
     ] = False,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(
+            "--segmenter",
+            metavar="classical|sam|PATH",
+            help="Measure masks too, where the data have them.",
+        ),
+    ] = None,
     refined: Annotated[
         bool,
         typer.Option("--refined", help="Judge the boxes finer than the grid of 32 by 32 cells."),
@@ -159,9 +167,14 @@ def evaluate(
         ) from e
     if not data.is_dir():  # before a conversion that may take minutes
         raise InputError(f"{terminal.path_text(data)}: is not a folder")
+    tool = None
+    if segmenter is not None:
+        from kosmoscope.segment.run import load_segmenter
+
+        tool = load_segmenter(segmenter, threads=threads)
     scope = Work(model, precision, threads, generation, format).load()
     with Counter("evaluating", quiet=quiet) as counter:
-        found = measure(scope, data, chosen, generation, progress=counter.move)
+        found = measure(scope, data, chosen, generation, segmenter=tool, progress=counter.move)
     report = found.to_dict()
     _write(output, [json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False), "\n"])
     _write(details, (terminal.json_line(p.to_dict()) + "\n" for p in found.pictures))
@@ -217,6 +230,9 @@ def _shown(found: Evaluation, report: Mapping[str, Any]) -> list[RenderableType]
     for name, some in (report["figures"].get("captions") or {}).items():
         scores = "  ".join(f"{k} {v:.3f}" for k, v in some.items() if "-" in k)
         parts += ["", terminal.printable(f"captions of {name} ({some['pictures']}): {scores}")]
+    masks = report["figures"].get("masks")
+    if masks is not None:
+        parts += _mask_tables(masks)
     calibration = report["figures"].get("calibration")
     if calibration is not None:
         table = columns("box score", "mean", "right", "95 %", "of", right=(1, 2, 3, 4))
@@ -231,6 +247,35 @@ def _shown(found: Evaluation, report: Mapping[str, Any]) -> list[RenderableType]
         phrase = report["seconds_a_phrase"]
         parts += ["", f"{seconds:.3f} s a picture"
                   + ("" if phrase is None else f", {phrase:.3f} s a phrase")]  # fmt: skip
+    return parts
+
+
+def _mask_tables(masks: Mapping[str, Any]) -> list[RenderableType]:
+    from kosmoscope.cli.render import columns
+
+    def value(number: float | None) -> str:
+        return "-" if number is None else f"{number:.3f}"
+
+    table = columns(f"masks, {masks['segmenter']}", "things", "stuff", "all", right=(1, 2, 3))
+    groups = [masks[name] for name in ("things", "stuff", "all")]
+    for key, label in (
+        ("filled_box_iou", "IoU of the filled true box"),
+        ("true_box_iou", "IoU from the true box"),
+        ("true_box_boundary_f", "boundary F from the true box"),
+        ("predicted_box_iou", "IoU from the model's right box"),
+        ("predicted_box_boundary_f", "boundary F from the model's right box"),
+    ):
+        table.add_row(label, *(value(g[key]) for g in groups))
+    table.add_row("segments", *(str(g["segments"]) for g in groups))
+    table.add_row("of them with a right box", *(str(g["predicted_boxes"]) for g in groups))
+    parts: list[RenderableType] = ["", table]
+    for name, some in masks["partition"].items():
+        line = (
+            f"partition of {name} ({some['pictures']} pictures, {some['classes']} classes): mIoU "
+            f"{value(some['true_boxes_miou'])} from the true boxes, "
+            f"{value(some['predicted_boxes_miou'])} from the model's"
+        )
+        parts.append(terminal.printable(line))
     return parts
 
 

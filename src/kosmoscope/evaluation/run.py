@@ -27,6 +27,7 @@ from kosmoscope.evaluation.judging import (
     questions,
 )
 from kosmoscope.evaluation.masks import MaskFact, mask_figures, measure_masks
+from kosmoscope.evaluation.partition import PartitionOverlaps
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
 from kosmoscope.scope import EncodedImage, Scope
 from kosmoscope.segment.protocol import Segmenter
@@ -83,6 +84,8 @@ class Evaluation:
     """By name: how many records, chosen and evaluated, and a hash of what was read."""
     pictures: list[PictureFacts] = field(default_factory=list)
     masks: list[MaskFact] = field(default_factory=list)
+    partitions: dict[str, PartitionOverlaps] = field(default_factory=dict)
+    """By set."""
     failures: list[dict[str, str]] = field(default_factory=list)
     """Pictures that could not be read, with the reason."""
     described_in: float = 0.0
@@ -97,7 +100,12 @@ class Evaluation:
         asked = sum(len(p.grounded) for p in self.pictures)
         found = figures(self.pictures, self.options.metrics)
         if self.segmenter is not None:
-            found["masks"] = {"segmenter": self.segmenter, **mask_figures(self.masks)}
+            partitions = {n: p.to_dict() for n, p in self.partitions.items() if p.pictures}
+            found["masks"] = {
+                "segmenter": self.segmenter,
+                **mask_figures(self.masks),
+                "partition": partitions,
+            }
         return {
             "schema": SCHEMA_VERSION,
             "kosmoscope": __version__,
@@ -216,9 +224,13 @@ class _Run:
         masks: list[MaskFact] = []
         if self._segmenter is not None:
             names = self._photos.class_names
+            overlaps = self._found.partitions.setdefault(
+                self._photos.name, PartitionOverlaps(names)
+            )
             for sample, description in zip(samples, said, strict=True):
                 guesses = guesses_of(description, self._labels.classes, refined=options.refined)
                 masks += measure_masks(sample, guesses, names, self._segmenter)
+                overlaps.add(sample, description, self._labels.classes, self._segmenter)
         ended = time.perf_counter()
         for sample in samples:
             labels = json.dumps(asdict(sample.record), sort_keys=True)

@@ -16,9 +16,9 @@ from kosmoscope.training.records import BoxNorm, Labelled, Record
 from kosmoscope.training.regions import REGIONS
 from kosmoscope.training.teachers import Float
 
-SURE, LIKELY = 0.48, 0.26
+SURE, LIKELY = 0.54, 0.26
 """Detector scores from which a thing is named, and from which it is found when asked for."""
-_SURE_IF_LARGE, _SURE_IF_SMALL = 0.4, 0.6
+_SURE_IF_LARGE, _SURE_IF_SMALL = 0.45, 0.62
 _LARGE, _SMALL = 0.1, 0.008
 """Shares of the picture. On a grid of 32x32 cells a small box is seldom exact enough to be right,
 so that small things are named only where the detector is very sure."""
@@ -156,7 +156,7 @@ def _from_truth(known: Knowledge, truth: Sequence[Labelled], found: Sequence[Det
             free.remove(match)
         right = right_share(match.score) if match else 0.1
         entry = Found(box.xyxy_norm, right, match.slot if match else -1)
-        named = match is not None and match.score > sure_from(entry.area) - 0.08
+        named = match is not None and match.score > sure_from(entry.area) - 0.05
         (known.things if named else known.faint).setdefault(box.label, []).append(entry)
     for d in free:  # false alarms are learned as such, unless nothing tells them from the rest
         if d.score > 0.6:

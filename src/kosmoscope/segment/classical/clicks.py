@@ -31,7 +31,8 @@ def spread_box(s: Scene, b: int, marks: Sequence[Mark]) -> Floats:
     """Return (4,) a box, in working pixels, around what a click without a box seems to mean."""
     way_in, way_out = _ways(s, marks)
     if way_in is None:
-        return s.boxes[b]
+        box: Floats = s.boxes[b]
+        return box
     rim = _rim(s)
     limit = 0.5 * float(np.median(way_in[rim])) if rim.any() else float(np.median(way_in))
     chosen = way_in <= limit

@@ -100,11 +100,13 @@ def first_cues(s: Scene) -> Floats:
     centre = inside * np.exp(-2.5 * (u * u + v * v))
     maps = [u, v, np.abs(u), np.abs(v), left, top, right, low, depth, ellipse]
     for kernel in s.alike:
-        seen_in, seen_out = inside @ kernel, outside @ kernel
+        seen_in = _spread(inside, kernel)
+        seen_out = _spread(outside, kernel)
         maps.append(seen_in / (seen_in + seen_out + 1e-3))
-        near_out = (around @ kernel) / _whole(around)
+        near_out = _spread(around, kernel) / _whole(around)
         maps.append(_ratio(seen_in / bw / bh, near_out))
-        maps.append(_ratio((centre @ kernel) / _whole(centre), near_out))
+        near_centre = _spread(centre, kernel) / _whole(centre)
+        maps.append(_ratio(near_centre, near_out))
         maps.append(np.log(seen_in / (bw * bh) + 1e-2))
     maps.append(_settle(s, np.where(s.cover > 0.5, ellipse, 0.0), hold=0.03))
     maps.append(_settle(s, np.where(s.cover > 0.5, 1.0, 0.0), hold=0.1))
@@ -129,20 +131,23 @@ def second_cues(s: Scene, guess: Floats) -> Floats:
     close = rest * np.maximum(_near(s, 0.35), (s.cover > 0.0).astype(np.float32))
     maps = [guess, _logit(guess)]
     for kernel in s.alike[:2]:
-        a, b, c = mine @ kernel, rest @ kernel, close @ kernel
+        a = _spread(mine, kernel)
+        b = _spread(rest, kernel)
+        c = _spread(close, kernel) / _whole(close)
         maps.append(a / (a + b + 1e-3))
-        maps.append(_ratio(a / _whole(mine), c / _whole(close)))
+        maps.append(_ratio(a / _whole(mine), c))
     maps.append(_settle(s, guess, hold=0.1))
     maps.append(_settle(s, guess, hold=0.01))
     peak = guess.max(axis=1, keepdims=True)
     maps += [np.log1p(g / 10) for g in travel(s, guess >= 0.9 * peak)]
     maps += [np.log1p(g / 10) for g in travel(s, guess <= 0.1 * peak)]
     rival_thing, rival_stuff = np.zeros_like(guess), np.zeros_like(guess)
-    for b in range(len(guess)):
-        others = [o for o in range(len(guess)) if o != b and _iou(s.boxes[o], s.boxes[b]) < 0.9]
-        for o in others:
-            rival = rival_stuff if s.stuff[o] else rival_thing
-            rival[b] = np.maximum(rival[b], guess[o])
+    for one in range(len(guess)):
+        for other in range(len(guess)):
+            if other == one or _iou(s.boxes[other], s.boxes[one]) >= 0.9:
+                continue
+            rival = rival_stuff if s.stuff[other] else rival_thing
+            rival[one] = np.maximum(rival[one], guess[other])
     maps += [rival_thing, rival_stuff]
     filled = mine.sum(axis=1, keepdims=True) / _whole(s.cover * total)
     sure = (np.abs(guess - 0.5) * 2 * s.cover * total).sum(axis=1, keepdims=True)
@@ -154,6 +159,12 @@ def second_cues(s: Scene, guess: Floats) -> Floats:
 def _whole(weights: Floats) -> Floats:
     total: Floats = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     return total
+
+
+def _spread(weights: Floats, kernel: Floats) -> Floats:
+    """Return (B, N): what regions (B, N) give to those that look like them (N, N)."""
+    given: Floats = np.matmul(weights, kernel)
+    return given
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:

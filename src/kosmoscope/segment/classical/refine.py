@@ -59,6 +59,23 @@ def _roll(cube: Floats, by: int, axis: int) -> Floats:
     return np.take(cube, index, axis=axis)
 
 
+def level(likely: Floats) -> float:
+    """Return the likelihood above which pixels are in, for the best overlap to be expected.
+
+    If the likelihoods are true, a mask's overlap (IoU) with the truth is about the sum of those
+    inside it, over its area plus the sum of those outside it: where little is sure, the best mask
+    takes in what is less likely than not.
+
+    Args:
+        likely: of the pixels of the box, about 0..1.
+    """
+    counts, edges = np.histogram(likely.clip(0, 1), bins=100, range=(0, 1))
+    mass = counts * (edges[:-1] + 0.005)
+    above, area = mass[::-1].cumsum()[::-1], counts[::-1].cumsum()[::-1]
+    expected = above / np.maximum(area + mass.sum() - above, 1e-6)
+    return float(edges[np.argmax(expected)])
+
+
 class Guide:
     """A colour guided filter (He, Sun, Tang 2010), computed at the working resolution.
 
@@ -73,7 +90,8 @@ class Guide:
         m = [self._mean[..., c] for c in range(3)]
 
         def cov(a: int, b: int) -> Floats:
-            return self._blur(i[a] * i[b]) - m[a] * m[b] + (EPSILON if a == b else 0.0)
+            spread: Floats = self._blur(i[a] * i[b]) - m[a] * m[b]
+            return spread + EPSILON if a == b else spread
 
         rr, rg, rb, gg, gb, bb = (
             cov(0, 0), cov(0, 1), cov(0, 2), cov(1, 1), cov(1, 2), cov(2, 2),

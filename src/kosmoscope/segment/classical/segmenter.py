@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from kosmoscope.errors import KosmoscopeError
 from kosmoscope.segment.classical.clicks import pull, spread_box
 from kosmoscope.segment.classical.cues import pixel_box, scene
-from kosmoscope.segment.classical.prior import load_prior, score_cues, weigh
-from kosmoscope.segment.classical.refine import Guide, colour_bins, enlarge, per_pixel
+from kosmoscope.segment.classical.prior import Prior, load_prior, score_cues, weigh
+from kosmoscope.segment.classical.refine import Guide, colour_bins, enlarge, level, per_pixel
 from kosmoscope.segment.classical.regions import LONG_SIDE, Floats, Regions, divide
 from kosmoscope.segment.classical.words import is_stuff
 from kosmoscope.segment.protocol import BoxPrompt, Proposal, check_picture
@@ -29,17 +29,31 @@ class ClassicalSegmenter:
     All boxes of a picture are solved together: each is evidence against its neighbours. A mask
     never leaves its box.
 
+    Args:
+        prior: another one than the package's.
+
     Raises:
         KosmoscopeError: OpenCV is not installed.
     """
 
     name = "classical"
 
-    def __init__(self) -> None:
+    def __init__(self, prior: Prior | None = None) -> None:
         self._cv2 = _opencv()
+        self._prior = prior or load_prior()
 
     def segment(self, picture: NDArray[np.uint8], prompts: Sequence[BoxPrompt]) -> list[Proposal]:
         """Return one proposal a prompt; see `Segmenter.segment`."""
+        weights, constant = self._prior.score[:-1], self._prior.score[-1]
+        return [
+            Proposal(mask, float(np.clip(cues @ weights + constant, 0, 1)) if mask.any() else 0.0)
+            for mask, cues in self.answers(picture, prompts)
+        ]
+
+    def answers(
+        self, picture: NDArray[np.uint8], prompts: Sequence[BoxPrompt]
+    ) -> list[tuple[NDArray[np.bool_], Floats]]:
+        """Return the mask of each prompt, with the `score_cues` that its score is made from."""
         size_wh = check_picture(picture)
         boxes = [prompt.within(size_wh) for prompt in prompts]
         if not prompts:
@@ -49,11 +63,9 @@ class ClassicalSegmenter:
         scale = np.array([work.shape[1] / size_wh[0], work.shape[0] / size_wh[1]], np.float32)
         small = np.array(boxes, np.float32) * np.tile(scale, 2)
         stuff = [is_stuff(p.phrase) if p.stuff is None else p.stuff for p in prompts]
-        guess = _guess(regions, small, prompts, scale, stuff)
+        guess = _guess(self._prior, regions, small, prompts, scale, stuff)
         finish = _Finish(self._cv2, picture, work, regions)
-        return [
-            finish.proposal(guess[b], small[b], boxes[b], stuff[b]) for b in range(len(prompts))
-        ]
+        return [finish.answer(guess[b], small[b], boxes[b], stuff[b]) for b in range(len(prompts))]
 
 
 def _opencv() -> Any:
@@ -76,6 +88,7 @@ def _shrunk(cv2: Any, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _guess(
+    prior: Prior,
     regions: Regions,
     small: Floats,
     prompts: Sequence[BoxPrompt],
@@ -96,7 +109,7 @@ def _guess(
         if clicks[b] and (box[2] - box[0]) * (box[3] - box[1]) > 0.98 * w * h:
             searched[b] = spread_box(whole, b, clicks[b])
     s = whole if np.array_equal(searched, small) else scene(regions, searched, kinds)
-    guess = weigh(s, load_prior())
+    guess = weigh(s, prior)
     for b, marks in enumerate(clicks):
         if marks:
             guess[b] = pull(whole, b, guess[b], marks)
@@ -114,7 +127,9 @@ class _Finish:
         self._bins = colour_bins(self._lab)
         self._guide = Guide(cv2, self._lab)
 
-    def proposal(self, guess: Floats, small: Floats, box: XYXY, stuff: bool) -> Proposal:
+    def answer(
+        self, guess: Floats, small: Floats, box: XYXY, stuff: bool
+    ) -> tuple[NDArray[np.bool_], Floats]:
         h, w = self._regions.labels.shape
         x1, y1, x2, y2 = pixel_box(small, (w, h))
         mx, my = int(_MARGIN * (x2 - x1)) + 1, int(_MARGIN * (y2 - y1)) + 1
@@ -125,15 +140,16 @@ class _Finish:
         rough[window] = per_pixel(self._bins[window], rough[window]) * inside[window]
         if self._picture.shape[:2] == (h, w):
             likely = self._guide.smooth(rough)
+            likely += 0.5 - level(likely[y1:y2, x1:x2])
             mask = (likely > 0.5) & (inside > 0)
         else:
             slope, offset = self._guide.fit(rough)
             likely = (slope * self._lab).sum(axis=2) + offset
+            moved = 0.5 - level(likely[y1:y2, x1:x2])
+            likely, offset = likely + moved, offset + moved
             mask = enlarge(self._cv2, self._picture, likely, slope, offset, box)
         chosen = ((likely > 0.5) & (inside > 0))[y1:y2, x1:x2].astype(np.float32)
         cues = score_cues(
             rough[y1:y2, x1:x2], chosen, (x2 - x1) * (y2 - y1) / (w * h), chosen.mean(), stuff
         )
-        weights = load_prior().score
-        score = float(np.clip(cues @ weights[:-1] + weights[-1], 0, 1))
-        return Proposal(mask, score if mask.any() else 0.0)
+        return mask, cues
