@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kosmoscope.gallery import build_gallery
 from test_gallery import HOSTILE, describe, paint
+from test_gallery_masks import masks_of
 
 try:
     from selenium import webdriver
@@ -547,3 +549,33 @@ def test_everything_to_press_has_a_name(tab: Tab, index: Path) -> None:
     assert tab.js("return document.documentElement.lang") == "en"
     ids = tab.js("return [...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
+
+
+def test_masks_light_with_their_phrases_and_can_be_hidden(tab: Tab, tmp_path: Path) -> None:
+    file = paint(tmp_path / "in" / "a.png", (90, 130, 90), (640, 480))
+    d = describe(file, "a dog", {"a dog": [(0.25, 0.25, 0.75, 0.75)]}, scores=0.9)
+    bits = np.zeros((d.image.height, d.image.width), bool)
+    h, w = bits.shape
+    bits[h // 4 : 3 * h // 4, w // 4 : w // 2] = True
+    index = build_gallery([d], tmp_path / "out", segmentations=[masks_of(d, (0, bits))])
+    tab.open(index)
+    (area,) = tab.all(".card .area")
+    frame = tab.one(".card .boxes")
+    share = area.rect["width"] / frame.rect["width"], area.rect["height"] / frame.rect["height"]
+    assert share == pytest.approx((0.25, 0.5), abs=0.02)
+    tab.hover(tab.one(".card .phrase"))
+    assert "on" in area.get_attribute("class")
+    assert len(tab.all(".card mask path")) == 1, "the shade has a hole of the mask's shape"
+    tab.one("#masks").click()
+    assert tab.all(".card .area") == []
+    assert "masks=0" in tab.hash()
+    tab.press("m")
+    assert len(tab.all(".card .area")) == 1
+    tab.open(index, "#masks=0")
+    assert tab.all(".card .area") == []
+    assert tab.one("#masks").get_attribute("aria-pressed") == "false"
+
+
+def test_without_masks_there_is_nothing_to_hide(tab: Tab, index: Path) -> None:
+    tab.open(index)
+    assert not tab.one("#masks").is_displayed()

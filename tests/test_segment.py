@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from PIL import Image
 import kosmoscope
 from cli_runner import POCKET, one_error, run
 from kosmoscope import ImageInfo
+from kosmoscope.batch import read_results
+from kosmoscope.batch.lock import FolderLock
+from kosmoscope.cli.segment_files import SETTINGS, read_segments
 from kosmoscope.errors import BoxError, OptionError
 from kosmoscope.export import parse_tagged
 from kosmoscope.masks import Segmentation, read_label_map
@@ -189,3 +193,64 @@ def test_a_box_outside_is_reported(photos: Path) -> None:
     result = run("segment", photos / "china.jpg", "--box", "0,0,9999,10")
     assert result.exit_code == 1
     assert "china.jpg: box" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def described(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results: two pictures, two prompts each."""
+    folder = tmp_path_factory.mktemp("described")
+    (folder / "in").mkdir()
+    for name in ("china.jpg", "aitzgorri_by_Aitzol_Berasategi.jpg"):
+        with Image.open(photos / name) as image:
+            image.resize((320, 214)).save(folder / "in" / name)
+    prompts = ["--prompt", "brief", "--prompt", "detailed"]
+    result = run("describe", folder / "in", "-o", folder / "out", *POCKET, *prompts, "--quiet")
+    assert result.exit_code == 0, result.stderr
+    return folder / "out"
+
+
+def test_results_are_segmented_and_shown(described: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(described, out)
+    result = run("segment", out, "--to", "coco-instances")
+    assert result.exit_code == 0, result.stderr
+    assert "4 segmented" in result.stderr
+    found = list(read_segments(out / "segments"))
+    said = {(r.description.image.path, r.description.caption) for r in read_results(out)}
+    assert {(s.image.path, s.caption) for s in found} == said
+    data = json.loads((out / "segments" / "coco-instances" / "instances.json").read_text())
+    named = sum(len(s.segments) for s in found)
+    assert 0 < len(data["annotations"]) <= named  # a mask that others cover has no pixel left
+    page = run("gallery", out)
+    assert page.exit_code == 0
+    text = (out / "gallery" / "index.html").read_text(encoding="utf-8")
+    assert '"masks":true' in text
+    assert '"M' in text
+    plain = run("gallery", described, "-o", tmp_path / "plain")
+    assert plain.exit_code == 0
+    assert '"masks":false' in (tmp_path / "plain" / "index.html").read_text(encoding="utf-8")
+
+
+def test_segmenting_goes_on_where_it_was(described: Path, tmp_path: Path) -> None:
+    out = tmp_path / "segments"
+    assert run("segment", described, "-o", out, "--quiet").exit_code == 0
+    files = sorted(f for f in out.glob("*.json") if f.name != SETTINGS)
+    assert len(files) == 4
+    before = {f: f.stat().st_mtime_ns for f in files}
+    files[0].unlink()
+    files[1].write_text("torn")
+    again = run("segment", described, "-o", out)
+    assert again.exit_code == 0
+    assert "2 segmented, 2 were there already" in again.stderr
+    after = {f: f.stat().st_mtime_ns for f in files}
+    assert [after[f] == before[f] for f in files] == [False, False, True, True]
+    other = run("segment", described, "-o", out, "--regions")
+    assert "regions: False, now True" in one_error(other, 1)
+    assert run("segment", described, "-o", out, "--regions", "--overwrite").exit_code == 0
+    assert any(s.kind == "region" for one in read_segments(out) for s in one.segments)
+    assert "are for pictures" in one_error(run("segment", described, "--phrase", "a dog"), 2)
+
+
+def test_two_writers_of_segments_are_refused(described: Path, tmp_path: Path) -> None:
+    with FolderLock(tmp_path):
+        assert "is writing there" in one_error(run("segment", described, "-o", tmp_path), 1)

@@ -15,6 +15,7 @@ from kosmoscope.cli import terminal
 from kosmoscope.cli.annotated import Annotator, ImageFormat, batch_name
 from kosmoscope.cli.edge import FAILED, INTERRUPTED
 from kosmoscope.cli.progress import Counter
+from kosmoscope.cli.segment_files import SEGMENTS, read_segments
 from kosmoscope.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def run(
     if not options.quiet:
         _tell(summary, watched=options.watch)
     if options.gallery and not (summary.interrupted and not options.watch):
-        terminal.emit(show_gallery(out, out / GALLERY, None, quiet=options.quiet))
+        terminal.emit(
+            show_gallery(out, out / GALLERY, None, segments=segments_in(out), quiet=options.quiet)
+        )
     if summary.interrupted and not options.watch:
         raise typer.Exit(INTERRUPTED)
     if summary.failed:
@@ -120,8 +123,15 @@ def _tell(summary: Summary, *, watched: bool) -> None:
         terminal.note("interrupted: the same command goes on from here")
 
 
-def show_gallery(source: Path, out: Path, title: str | None, *, quiet: bool = False) -> str:
-    """Build the page of a folder's results; returns its address."""
+def show_gallery(
+    source: Path,
+    out: Path,
+    title: str | None,
+    *,
+    segments: Path | None = None,
+    quiet: bool = False,
+) -> str:
+    """Build the page of a folder's results, with masks if there are some; returns its address."""
     from kosmoscope.batch import read_results
     from kosmoscope.gallery import build_gallery
 
@@ -133,5 +143,12 @@ def show_gallery(source: Path, out: Path, title: str | None, *, quiet: bool = Fa
         def progress(done: int, total: int) -> None:
             counter.move(done, total, rate=done / max(time.monotonic() - began, 1e-9))
 
-        page = build_gallery(descriptions, out, progress=progress, **named)
+        masks = () if segments is None else read_segments(segments)
+        page = build_gallery(descriptions, out, segmentations=masks, progress=progress, **named)
     return page.resolve().as_uri()
+
+
+def segments_in(results: Path) -> Path | None:
+    """Where `segment RESULTS` put its masks, if it did."""
+    folder = results / SEGMENTS
+    return folder if folder.is_dir() else None

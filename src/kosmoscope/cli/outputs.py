@@ -122,6 +122,14 @@ def gallery(
     title: Annotated[
         str | None, typer.Option("--title", metavar="TEXT", help="Over the page.")
     ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            metavar="FOLDER",
+            help="Of `segment`, for the masks; RESULTS/segments, if there is one, unless given.",
+        ),
+    ] = None,
 ) -> None:
     """Make a static page of results: no server, no network. Prints its address.
 
@@ -129,12 +137,15 @@ def gallery(
 
     [cyan]kosmoscope gallery out --title "Holidays"[/]
     """
-    from kosmoscope.cli.folder import GALLERY, show_gallery
+    from kosmoscope.cli.folder import GALLERY, segments_in, show_gallery
 
     source = Path(results)
     if results == "-" or (output is None and not source.is_dir()):
         raise OptionError(f"{results} is no folder of results: say where to with --output FOLDER")
-    terminal.emit(show_gallery(source, output or source / GALLERY, title))
+    if segments is not None and not segments.is_dir():
+        raise OptionError(f"--segments {terminal.path_text(segments)}: is not a folder")
+    masks = segments or segments_in(source)
+    terminal.emit(show_gallery(source, output or source / GALLERY, title, segments=masks))
 
 
 def export(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +16,9 @@ from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
 from kosmoscope.cli.edge import FAILED
 from kosmoscope.cli.options import DEFAULTS, Format, help_text
+from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.render import columns
+from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFolder, jobs_of, read_segment
 from kosmoscope.cli.work import Work, check_threads, expanded
 from kosmoscope.errors import BoxError, ImageError, OptionError
 
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from kosmoscope.images import Picture
     from kosmoscope.masks import Segmentation
     from kosmoscope.scope import Scope
+    from kosmoscope.segment.protocol import Segmenter
     from kosmoscope.segment.run import Wanted
 
 _FORMATS = "coco-instances|coco-panoptic|yolo-seg|labelme-polygons"
@@ -36,7 +42,11 @@ def register(app: typer.Typer) -> None:
 def segment(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, lists of paths."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="Pictures, folders, patterns, lists of paths; or one folder of `describe -o`, "
+            "whose descriptions are segmented into RESULTS/segments.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -45,7 +55,7 @@ def segment(
             "-o",
             metavar="FOLDER",
             help="Write for each picture NAME.json (run lengths), NAME-labels.png (label map) and "
-            "NAME-overlay.jpg.",
+            "NAME-overlay.jpg. The same command goes on where it was stopped.",
         ),
     ] = None,
     prompt: Annotated[
@@ -99,7 +109,11 @@ def segment(
             help="Write all pictures' segments as FOLDER/NAME too (with --output).",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Segment anew what is in the folder already.")
+    ] = False,
     format: o.FormatOption = Format.TEXT,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     model: o.Model = None,
     precision: o.PrecisionOption = None,
     threads: o.Threads = None,
@@ -114,82 +128,152 @@ def segment(
     [bold]Examples[/]
 
     [cyan]kosmoscope segment photo.jpg -o segments[/]
+    [cyan]kosmoscope describe photos -o out && kosmoscope segment out && kosmoscope gallery out[/]
     [cyan]kosmoscope segment photos -o segments --prompt detailed --regions --to coco-panoptic[/]
     [cyan]kosmoscope segment photo.jpg -o segments --phrase "a house" --cutout[/]
     [cyan]kosmoscope segment photo.jpg --box 120,40,620,410 --format json[/]
     """
+    results = len(sources) == 1 and (Path(sources[0]) / "results.jsonl").is_file()
     by_hand = bool(box or point)
+    if results and (by_hand or prompt or phrase):
+        raise OptionError(
+            f"{sources[0]} has descriptions; --prompt, --phrase, --box and --point are for pictures"
+        )
     if by_hand and (prompt or phrase):
         raise OptionError("--box and --point go without --prompt and --phrase")
     if prompt and phrase:
         raise OptionError("--prompt goes without --phrase")
     if point and box and len(box) > 1:
         raise OptionError("--point goes with one --box at most")
-    for name, value in (("--cutout", cutout), ("--to", to)):
+    if results and output is None:
+        output = Path(sources[0]) / SEGMENTS
+    for name, value in (("--cutout", cutout), ("--to", to), ("--overwrite", overwrite)):
         if value and output is None:
             raise OptionError(f"{name} goes with --output FOLDER")
     from kosmoscope.export import SEGMENT_FORMATS
-    from kosmoscope.images import read_image
-    from kosmoscope.segment.run import load_segmenter, segment_picture
+    from kosmoscope.segment.run import load_segmenter
 
     if to is not None and to not in SEGMENT_FORMATS:
         raise OptionError(f"--to {to}: expected one of {', '.join(SEGMENT_FORMATS)}")
     check_threads(threads)
-    boxes = [_numbers(text, 4, "--box") for text in box or ()]
-    points = [_numbers(text, 2, "--point") for text in point or ()]
+    asked = _Asked(
+        prompt, tuple(phrase or ()), tuple(_numbers(text, 4, "--box") for text in box or ()),
+        tuple(_numbers(text, 2, "--point") for text in point or ()), max_new_tokens, regions,
+    )  # fmt: skip
     tool = load_segmenter(segmenter, threads=threads)
-    scope = None
-    if not by_hand:
-        work = Work(model, precision, threads, o.generation(max_new_tokens), format)
-        scope = work.load()
-    writer = None if output is None else _Writer(output, cutout)
-    failed, done = False, []
-    for source in expanded(sources):
-        try:
-            picture = read_image(source)
-            if scope is None:
-                wanted, caption = _by_hand(picture, boxes, points), ""
-            else:
-                wanted, caption = _said(scope, picture, prompt, phrase, max_new_tokens)
-            found = segment_picture(
-                picture.rgb, picture.info, wanted, tool, regions=regions, caption=caption
-            )
-        except (ImageError, BoxError) as e:
-            terminal.error(str(e) if isinstance(e, ImageError) else f"{source}: {e}")
-            failed = True
-            continue
-        if writer is not None:
-            writer.write(found, picture)
-        if to is not None:
-            done.append(found)
-        if format is Format.JSON:
-            terminal.emit(terminal.json_line(found.to_dict()))
-        else:
-            terminal.emit_rich(*_described(found))
-    if to is not None and output is not None and done:
-        from kosmoscope.export import export_segmentations
+    jobs = jobs_of(Path(sources[0])) if results else [Job(path) for path in expanded(sources)]
+    settings = {
+        "segmenter": segmenter, "cutout": cutout, "of": "results" if results else "pictures",
+        **({} if by_hand or results else {"model": model, "precision": precision}), **vars(asked),
+    }  # fmt: skip
+    with ExitStack() as stack:
+        folder = None
+        if output is not None:
+            from kosmoscope.batch.lock import FolderLock
 
-        export_segmentations(done, output / to, to, overwrite=True)
+            output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FolderLock(output))
+            folder = SegmentFolder(output, settings, overwrite=overwrite, cutout=cutout)
+        files = [None if folder is None else folder.file(job) for job in jobs]
+        left = [
+            (job, file)
+            for job, file in zip(jobs, files, strict=True)
+            if folder is None or file is None or not folder.has(file, job)
+        ]
+        scope = None
+        if left and not by_hand and not results:
+            scope = Work(model, precision, threads, o.generation(max_new_tokens), format).load()
+        show = format is Format.JSON or folder is None or len(jobs) == 1
+        counter = stack.enter_context(Counter("segmenting", quiet=quiet or folder is None))
+        failed, began = 0, time.monotonic()
+        for done, (job, file) in enumerate(left, 1):
+            try:
+                found, picture = _segmented(job, asked, scope, tool)
+            except (ImageError, BoxError) as e:
+                told = str(e) if isinstance(e, ImageError) else f"{job.path}: {e}"
+                terminal.error(told)
+                failed += 1
+                continue
+            if folder is not None and file is not None:
+                folder.write(file, found, picture)
+            if show:
+                _show(found, format)
+            rate = done / max(time.monotonic() - began, 1e-9)
+            counter.move(done, len(left), rate, failed, (len(left) - done) / rate)
+        if output is not None:
+            _finish(output, [f for f in files if f is not None and f.is_file()], to)
+            if not quiet and not show:
+                before = len(jobs) - len(left)
+                told = f", {before} were there already" if before else ""
+                terminal.note(f"{len(left) - failed} segmented{told}; segments in {output}")
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _said(
-    scope: Scope, picture: Picture, prompt: str | None, phrases: Sequence[str] | None, tokens: int
-) -> tuple[list[Wanted], str]:
+@dataclass(frozen=True)
+class _Asked:
+    """What decides a picture's masks, besides the segmenter."""
+
+    prompt: str | None
+    phrases: tuple[str, ...]
+    boxes: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[float, ...], ...]
+    max_new_tokens: int
+    regions: bool
+
+
+def _segmented(
+    job: Job, asked: _Asked, scope: Scope | None, tool: Segmenter
+) -> tuple[Segmentation, Picture]:
+    from kosmoscope.images import read_image
+    from kosmoscope.segment.run import description_prompts, segment_picture
+
+    picture = read_image(job.path)
+    caption = ""
+    if job.description is not None:
+        size = (picture.info.width, picture.info.height)
+        wanted, caption = description_prompts(job.description, size), job.description.caption
+    elif scope is None:
+        wanted = _by_hand(picture, asked.boxes, asked.points)
+    else:
+        wanted, caption = _said(scope, picture, asked)
+    found = segment_picture(
+        picture.rgb, picture.info, wanted, tool, regions=asked.regions, caption=caption
+    )
+    return found, picture
+
+
+def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
+    """Export what this command and its earlier runs wrote, one picture in memory at a time."""
+    if to is not None and files:
+        from kosmoscope.export import export_segmentations
+
+        found = (read_segment(file) for file in files)
+        export_segmentations(found, output / to, to, overwrite=True)
+
+
+def _show(found: Segmentation, format: Format) -> None:
+    if format is Format.JSON:
+        terminal.emit(terminal.json_line(found.to_dict()))
+    else:
+        terminal.emit_rich(*_described(found))
+
+
+def _said(scope: Scope, picture: Picture, asked: _Asked) -> tuple[list[Wanted], str]:
     from dataclasses import replace
 
     from kosmoscope.segment.run import description_prompts
 
     seen = scope.encode(picture.rgb)
-    if not phrases:
-        said = scope.describe(seen, prompt, max_new_tokens=tokens)
+    tokens = asked.max_new_tokens
+    if not asked.phrases:
+        said = scope.describe(seen, asked.prompt, max_new_tokens=tokens)
         return description_prompts(said), said.caption
     found: list[Wanted] = []
-    for index, phrase in enumerate(phrases):
+    for index, phrase in enumerate(asked.phrases):
         answer = scope.ground(seen, phrase, max_new_tokens=tokens)
         found += [replace(w, entity=index) for w in description_prompts(answer)]
-    return found, ", ".join(phrases)
+    return found, ", ".join(asked.phrases)
 
 
 def _by_hand(
@@ -204,45 +288,6 @@ def _by_hand(
         return [Wanted(BoxPrompt.at(clicks, size))]
     prompts = [BoxPrompt((x1, y1, x2, y2), points=clicks) for x1, y1, x2, y2 in boxes]
     return [Wanted(prompt) for prompt in prompts]
-
-
-class _Writer:
-    """The files of each picture."""
-
-    def __init__(self, folder: Path, cutout: bool) -> None:
-        self.folder, self.cutout = folder, cutout
-        self.taken: dict[str, str] = {}
-
-    def write(self, found: Segmentation, picture: Picture) -> None:
-        from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
-        from kosmoscope.export.atomic import write_chunks
-        from kosmoscope.masks import cut_out, write_label_map
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stem = self.folder / self._name(found.image.path)
-        write_chunks(_beside(stem, ".json"), [found.to_json() + "\n"], overwrite=True)
-        write_label_map(_beside(stem, "-labels.png"), found.labels, segment_colours(found))
-        drawn = draw_segmentation(picture.rgb, found, DrawStyle(caption=True))
-        save_image(drawn, _beside(stem, "-overlay.jpg"))
-        if self.cutout:
-            for part in found.segments:
-                words = re.sub(r"[^\w]+", "-", part.phrase.lower()).strip("-")[:40]
-                path = _beside(stem, f"-{part.id}-{words}.png")
-                temporary = path.with_name(f".{path.name}.part")
-                cut_out(picture.rgb, found.mask(part.id)).save(temporary, "PNG")
-                temporary.replace(path)
-
-    def _name(self, path: str) -> str:
-        stem, number = Path(path).stem or "picture", 1
-        name = stem
-        while self.taken.setdefault(name.casefold(), path) != path:
-            number += 1
-            name = f"{stem}-{number}"
-        return name
-
-
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

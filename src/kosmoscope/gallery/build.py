@@ -11,6 +11,7 @@ from pathlib import Path
 from kosmoscope._version import __version__
 from kosmoscope.errors import OptionError, OutputError
 from kosmoscope.gallery.html import DATA_FILE, make_page
+from kosmoscope.gallery.outlines import collect_outlines
 from kosmoscope.gallery.records import (
     PictureRecord,
     collect,
@@ -19,6 +20,7 @@ from kosmoscope.gallery.records import (
     short_names,
 )
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
+from kosmoscope.masks import Segmentation
 from kosmoscope.types import Description
 
 THUMBNAIL_PX = (64, 2048)
@@ -34,6 +36,7 @@ def build_gallery(
     title: str = "Pictures, described",
     thumbnail_px: int = 480,
     images_root: Path | None = None,
+    segmentations: Iterable[Segmentation] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a static gallery: ``out/index.html`` and ``out/thumbs/``.
@@ -50,6 +53,8 @@ def build_gallery(
         out: a folder, made if it is not there. Files of others in it are left alone.
         title: plain text, over the page.
         thumbnail_px: longer side of the thumbnails in pixels, 64 to 2048.
+        segmentations: of these descriptions (same picture, same caption); read once, before them.
+            Their masks can be shown and light up with their phrases.
         images_root: what relative paths of pictures are relative to; None: the working folder.
         progress: called with (pictures done, all pictures) after each.
 
@@ -65,7 +70,7 @@ def build_gallery(
         raise OptionError(f"thumbnail_px is {thumbnail_px!r}; expected a whole number")
     if not low <= thumbnail_px <= high:
         raise OptionError(f"thumbnail_px is {thumbnail_px}; expected {low} to {high}")
-    collected = collect(descriptions, images_root)
+    collected = collect(descriptions, images_root, collect_outlines(segmentations))
     pictures = collected.pictures
     thumbs, data_folder, index = out / "thumbs", out / "data", out / "index.html"
     try:
@@ -87,6 +92,7 @@ def build_gallery(
             "base": base,
             "prompts": list(collected.prompts.strings),
             "models": list(collected.models.strings),
+            "masks": collected.masks,
             "version": __version__,
         }
         page = make_page(title, meta, rows)

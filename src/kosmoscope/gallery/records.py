@@ -5,8 +5,9 @@ is an array, since keys would be most of the data:
 
     picture  [id, name, width, height, thumbnail, href, problem, entries]
     entry    [prompt, model, finish, caption, notes, entities]      (indices into the tables)
-    entity   [start, end, phrase, colour, score, cut, boxes]        (UTF-16 offsets)
+    entity   [start, end, phrase, colour, score, cut, boxes, mask]  (UTF-16 offsets)
     boxes    x1, y1, x2, y2, score, x1, ... flat                    (ten-thousandths, per mille)
+    mask     an SVG path, see `outlines`; absent where there is none
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import quote
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
+from kosmoscope.gallery.outlines import Outlines
 from kosmoscope.images.sources import shown_name
 from kosmoscope.types import Box, Description, Entity, check_xyxy_norm
 
@@ -68,9 +70,13 @@ class Collected:
     pictures: list[PictureRecord] = field(default_factory=list)
     prompts: Table = field(default_factory=Table)
     models: Table = field(default_factory=Table)
+    masks: bool = False
+    """Some entity has one."""
 
 
-def collect(descriptions: Iterable[Description], images_root: Path | None) -> Collected:
+def collect(
+    descriptions: Iterable[Description], images_root: Path | None, outlines: Outlines
+) -> Collected:
     """Group descriptions by picture; equal ones of one picture count once."""
     out = Collected()
     by_path: dict[str, PictureRecord] = {}
@@ -82,7 +88,7 @@ def collect(descriptions: Iterable[Description], images_root: Path | None) -> Co
             record = PictureRecord(path, d.image.width, d.image.height, file)
             by_path[path] = record
             out.pictures.append(record)
-        entry = _entry(d, out)
+        entry = _entry(d, out, outlines.get((path, d.caption), ()))
         if entry not in record.entries:
             record.entries.append(entry)
     return out
@@ -99,13 +105,18 @@ def _nameless(path: str) -> bool:
     return not path or (path.startswith("<") and path.endswith(">"))
 
 
-def _entry(d: Description, out: Collected) -> list[Any]:
+def _entry(d: Description, out: Collected, outlines: Sequence[tuple[int, str, str]]) -> list[Any]:
     colours = picture_colours(e.phrase for e in d.entities)
     notes = list(d.warnings)
     entities = [
         _entity(e, d.caption, "{:02x}{:02x}{:02x}".format(*colours[e.phrase]), notes)
         for e in d.entities
     ]
+    for index, phrase, path in outlines:
+        # A segmentation of an older description may have other entities.
+        if index < len(entities) and d.entities[index].phrase == phrase:
+            entities[index].append(path)
+            out.masks = True
     prompt = out.prompts.index(d.prompt)
     model = out.models.index(f"{d.model} {d.precision}".strip())
     return [prompt, model, d.finish_reason, d.caption, notes, entities]

@@ -16,11 +16,11 @@ function readBoxes(flat) {
   return boxes;
 }
 
-function readEntity([start, end, extra, colour, score, cut, boxes], n, caption) {
+function readEntity([start, end, extra, colour, score, cut, boxes, mask], n, caption) {
   const phrase = start < 0 ? extra : caption.slice(start, end);
   return {
     n, start, end, phrase, key: fold(phrase), colour: `#${colour}`, cut: Boolean(cut),
-    score: score === null ? null : score / 1000, boxes: readBoxes(boxes),
+    score: score === null ? null : score / 1000, boxes: readBoxes(boxes), mask: mask ?? "",
   };
 }
 

@@ -49,6 +49,7 @@ function start(pictures) {
     $("score-out").textContent = state.least ? percent(state.least) : "any";
     $("sort").value = state.sort;
     $("reverse").setAttribute("aria-pressed", String(state.reverse));
+    $("masks").setAttribute("aria-pressed", String(state.masks));
     for (const radio of document.getElementsByName("view")) radio.checked = radio.value === currentView();
   }
 
@@ -79,6 +80,9 @@ function start(pictures) {
   $("score").addEventListener("input", (event) => soon({ least: Number(event.target.value) / 100 }));
   $("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
   $("reverse").addEventListener("click", () => change({ reverse: !state.reverse }));
+  $("masks").hidden = !META.masks;
+  $("masks-help").hidden = !META.masks;
+  $("masks").addEventListener("click", () => change({ masks: !state.masks }));
   $("views").addEventListener("change", (event) => change({ view: event.target.value }));
   $("reset").addEventListener("click", () => change({ query: "", least: 0 }));
   $("tools").addEventListener("submit", (event) => event.preventDefault());
@@ -101,6 +105,7 @@ function start(pictures) {
   const everywhere = {
     "?": () => $("help").showModal(),
     d: toggleTheme,
+    m: () => META.masks && change({ masks: !state.masks }),
     1: () => change({ view: VIEWS[0] }),
     2: () => change({ view: VIEWS[1] }),
     3: () => change({ view: VIEWS[2] }),

@@ -63,6 +63,15 @@ function badge(entity, box, taken) {
   );
 }
 
+// A mask's outline, stretched over the picture. `STEPS` of gallery/outlines.py.
+function region(entity, props) {
+  return svg("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", x: "0", y: "0",
+    width: "100%", height: "100%" },
+    svg("path", { d: entity.mask, "fill-rule": "evenodd", ...props }));
+}
+
+const masked = (entity) => state.masks && entity.mask !== "";
+
 let masks = 0;
 
 function overlay(entry, least) {
@@ -82,6 +91,11 @@ function overlay(entry, least) {
     svg("rect", { class: "shade", ...full, mask: `url(#${id})` }),
   );
   const taken = [];
+  for (const entity of entry.entities) {
+    if (!masked(entity) || !entityShown(entity, least)) continue;
+    node.append(region(entity, { class: "area", "data-e": entity.n, fill: entity.colour,
+      stroke: entity.colour }));
+  }
   for (const { entity, box } of shown) {
     const at = place(box);
     node.append(svg(
@@ -108,7 +122,10 @@ function lightOverlay(node, n) {
   while (mask.children.length > 1) mask.lastChild.remove();
   plate.replaceChildren();
   const lit = n === null ? [] : node.shown.filter(({ entity }) => entity.n === n);
-  for (const { box } of lit) mask.append(svg("rect", { ...place(box), fill: "#000" }));
+  for (const { entity, box } of lit) {
+    if (!masked(entity)) mask.append(svg("rect", { ...place(box), fill: "#000" }));
+    else if (mask.children.length === 1) mask.append(region(entity, { fill: "#000" }));
+  }
   node.classList.toggle("lit", lit.length > 0);
   if (lit.length) label(plate, node, lit[0]);
 }

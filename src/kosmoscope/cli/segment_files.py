@@ -1,0 +1,157 @@
+"""The folder of `segment -o`: its files, its settings, what is done in it already."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kosmoscope.errors import FolderMismatchError, InputError
+
+if TYPE_CHECKING:
+    from kosmoscope.images import Picture
+    from kosmoscope.masks import Segmentation
+    from kosmoscope.types import Description
+
+SEGMENTS = "segments"
+"""Inside a folder of results: where the segments of its descriptions go."""
+SETTINGS = "segment-settings.json"
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to be segmented, by what a description of it says or by the command's options."""
+
+    path: str
+    task: str = ""
+    description: Description | None = None
+
+
+def jobs_of(results: Path) -> list[Job]:
+    """Return a job for each description of a folder of `describe -o`."""
+    from kosmoscope.batch import read_results
+
+    return [
+        Job(result.description.image.path, result.task, result.description)
+        for result in read_results(results)
+    ]
+
+
+class SegmentFolder:
+    """Writes segmentations; the JSON of a picture comes last and says that it is done.
+
+    Args:
+        folder: made if it is not there.
+        settings: what decides the masks; a folder that was made with others is refused.
+        overwrite: take the folder over instead.
+        cutout: write each segment with alpha too.
+
+    Raises:
+        FolderMismatchError: the folder was made with other settings; the message names them.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool, cutout: bool
+    ) -> None:
+        from kosmoscope.export.atomic import write_chunks
+
+        self.folder, self._cutout, self._overwrite = folder, cutout, overwrite
+        self._taken: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / SETTINGS
+        now = json.loads(json.dumps(dict(settings)))
+        before = _settings(target)
+        if before is not None and before != now and not overwrite:
+            names = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
+            told = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names)
+            raise FolderMismatchError(
+                f"{folder} was made with other options ({told}): choose another folder, or "
+                "--overwrite"
+            )
+        write_chunks(target, [json.dumps(now, indent=2), "\n"], overwrite=True)
+
+    def file(self, job: Job) -> Path:
+        """Where a job's JSON goes: by its place in the order for pictures, by path for results."""
+        from kosmoscope.cli.annotated import batch_name
+
+        if job.task:
+            return self.folder / (batch_name(job.path, job.task, 2) + _SUFFIX)
+        stem, number = Path(job.path).stem or "picture", 1
+        name = stem
+        while self._taken.setdefault(name.casefold(), job.path) != job.path:
+            number += 1
+            name = f"{stem}-{number}"
+        return self.folder / (name + _SUFFIX)
+
+    def has(self, file: Path, job: Job) -> bool:
+        """Say whether an earlier run of the same command finished a job."""
+        if self._overwrite or not file.is_file():
+            return False
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            path, caption = found["image"]["path"], found["caption"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        said = caption if job.description is None else job.description.caption
+        return bool(path == job.path and caption == said)
+
+    def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
+        """Write the files of one picture, each atomically."""
+        from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
+        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.masks import cut_out, write_label_map
+
+        stem = file.with_name(file.name.removesuffix(_SUFFIX))
+        write_label_map(_beside(stem, "-labels.png"), found.labels, segment_colours(found))
+        drawn = draw_segmentation(picture.rgb, found, DrawStyle(caption=True))
+        save_image(drawn, _beside(stem, "-overlay.jpg"))
+        if self._cutout:
+            for part in found.segments:
+                words = re.sub(r"[^\w]+", "-", part.phrase.lower()).strip("-")[:40]
+                path = _beside(stem, f"-{part.id}-{words}.png")
+                temporary = path.with_name(f".{path.name}.part")
+                cut_out(picture.rgb, found.mask(part.id)).save(temporary, "PNG")
+                temporary.replace(path)
+        write_chunks(file, [found.to_json() + "\n"], overwrite=True)
+
+
+def read_segments(folder: Path) -> Iterator[Segmentation]:
+    """Yield the segmentations of a folder of `segment -o`, by name.
+
+    Raises:
+        InputError: a file is none; the message names it.
+    """
+    for file in sorted(folder.glob(f"*{_SUFFIX}")):
+        if file.name != SETTINGS:
+            yield read_segment(file)
+
+
+def read_segment(file: Path) -> Segmentation:
+    """Read one of its files. Raises `InputError` naming it."""
+    from kosmoscope.masks import Segmentation
+
+    try:
+        return Segmentation.from_json(file.read_text(encoding="utf-8"))
+    except InputError as e:
+        raise InputError(f"{file}: {e}") from e
+    except (OSError, ValueError) as e:
+        raise InputError(f"{file}: cannot be read: {e}") from e
+
+
+def _settings(file: Path) -> dict[str, Any] | None:
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise InputError(f"{file}: cannot be read: {e}") from e
+    return found if isinstance(found, dict) else {}
+
+
+def _beside(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
