@@ -8,7 +8,10 @@ DEMO ?= demo
 .PHONY: demo test lint types contracts unit clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python examples/gallery.py $(DEMO) examples/photos/*.jpg
+	$(BIN)/kosmoscope describe examples/photos/*.jpg -o $(DEMO) --model pocket \
+	  --prompt brief --prompt detailed --overwrite
+	$(BIN)/kosmoscope segment $(DEMO) --overwrite
+	$(BIN)/kosmoscope gallery $(DEMO) --title "Sample photos, described by pocket"
 
 test: lint types contracts unit
 
@@ -29,7 +32,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[segment]'
 	touch $@
 
 # pip before 25.1 cannot read dependency groups, so it is brought up to date first.

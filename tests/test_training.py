@@ -319,6 +319,52 @@ def test_a_resumed_run_ends_where_it_would_have(
         resumed.advance()
     ours, theirs = resumed.model.state_dict(), trained.model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert all(torch.equal(resumed.average[n], trained.average[n]) for n in theirs)
+
+
+def test_what_is_exported_is_a_running_mean(
+    views: Views, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    run = new_run(views, tokenizer)
+    name = next(n for n, p in run.model.named_parameters() if p.ndim > 1)
+    first = run.model.state_dict()[name].clone()
+    run.advance()
+    after_one = run.model.state_dict()[name].clone()
+    # The first steps count more, so that the mean soon forgets where it began: 2 / 11 after one.
+    torch.testing.assert_close(run.average[name], first + (1 - 2 / 11) * (after_one - first))
+    assert torch.equal(run.averaged().state_dict()[name], run.average[name])
+    assert torch.equal(run.model.state_dict()[name], after_one)
+    run.save(tmp_path / "one.pt")
+    other = new_run(views, tokenizer)
+    other.start_from(tmp_path / "one.pt")
+    assert other.step == 0
+    assert torch.equal(other.model.state_dict()[name], run.average[name])
+
+
+def test_borrowed_regions_and_texts_belong_together(views: Views, tokenizer: Tokenizer) -> None:
+    count = len(views.records)
+    sky, water = Found((0.0, 0.0, 1.0, 0.4), 0.7), Found((0.0, 0.5, 1.0, 1.0), 0.7)
+    known = [Knowledge(stuff={"sky": sky} if i % 2 else {"water": water}) for i in range(count)]
+    measures = np.zeros((count, len(REGIONS), 2), np.float32)
+    for i in range(count):
+        measures[i, REGIONS.index("sky" if i % 2 else "water")] = 0.4
+    boxes = np.zeros((count, len(REGIONS), 4), np.float32)
+    batcher = Batcher(views, known, (measures, boxes), tokenizer, 64, 4)
+    borrowed = named = 0
+    for step in range(40):
+        chosen = np.random.default_rng([0, step]).choice(batcher.rows, 4, p=batcher.weights)
+        batch = batcher.at(step)
+        for row, picture in enumerate(chosen):
+            words = tokenizer.decode(batch.ids[row].tolist())
+            (shown,) = batch.seen.region_measures[row, :, 0].nonzero()[:, 0].tolist()
+            right, wrong = (
+                ("the sky", "water") if shown == REGIONS.index("sky") else ("water", "the sky")
+            )
+            assert f"<phrase> {wrong}</phrase>" not in words
+            named += f"<phrase> {right}</phrase>" in words
+            borrowed += REGIONS[shown] not in known[int(picture)].stuff
+    assert named > 80
+    assert 10 < borrowed < 60, "of 160: two in five borrow, and half of those from their own kind"
 
 
 def test_tasks_side_by_side_see_what_they_would_see_alone(trained: fit.Run) -> None:

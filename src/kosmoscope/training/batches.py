@@ -25,13 +25,16 @@ from kosmoscope.training.knowledge import (
 )
 from kosmoscope.training.network import Seen
 from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.targets import GRID, Example, examples
+from kosmoscope.training.targets import GRID, Example, examples, scene_entity
 from kosmoscope.training.teachers import Float
 from kosmoscope.training.tokenizer import LOCATION_COUNT
 
 BOS, PAD, EOS = 0, 1, 2
 _FIRST_SLOT_ID = 4
 _PASTED, _MOST_PASTED = 0.5, 3
+_BORROWED = 0.4
+"""How often a picture gets another's regions: what stuff there is must be read off the regions, not
+guessed from what such pictures usually have."""
 # How often a set is drawn; sets without an entry are not.
 SHARES = {"coco": 0.26, "flickr8k": 0.2, "intel": 0.2, "pacs": 0.13, "caltech": 0.08,
           "tinyimagenet": 0.07, "imagenet1k": 0.04, "camvid": 0.02}  # fmt: skip
@@ -116,6 +119,12 @@ class Batcher:
                 if d.score >= SURE and d.lead > 0.95:
                     self.pool.setdefault(d.name, []).append((int(i), d.slot))
 
+        # Pictures that know their regions: those with a given one, and all of them ("").
+        self.lenders: dict[str, list[int]] = {}
+        for i in self.rows:
+            for name in ("", *known[i].stuff) if known[i].stuff else ():
+                self.lenders.setdefault(name, []).append(int(i))
+
     def at(self, step: int, seed: int = 0) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng([seed, step])
@@ -123,7 +132,11 @@ class Batcher:
         found, measures, boxes, grids, texts = [], [], [], [], []
         for i in chosen:
             rows, known = self.views.detections[i], self.known[i]
-            region_boxes, grid = self.regions[1][i], self.views.coarse[i]
+            grid, lender = self.views.coarse[i], self._lender(known, rng)
+            if lender is not None:
+                known = replace(known, stuff=self.known[lender].stuff)
+            measured = i if lender is None else lender
+            region_boxes = self.regions[1][measured]
             if rng.random() < 0.5:
                 rows, known = _flip_rows(rows), _flip(known)
                 region_boxes = _flip_rows(region_boxes, 0)
@@ -132,7 +145,7 @@ class Batcher:
                 for _ in range(int(rng.integers(1, _MOST_PASTED + 1))):
                     rows, known = self._paste(rows, known, rng)
             found.append(rows)
-            measures.append(self.regions[0][i])
+            measures.append(self.regions[0][measured])
             boxes.append(region_boxes)
             grids.append(grid.astype(np.float32))
             texts.append(list(examples(known, rng)))
@@ -140,6 +153,15 @@ class Batcher:
         parts = (np.stack(found), np.stack(measures), np.stack(boxes), whole, np.stack(grids))
         seen = Seen(*[torch.from_numpy(part) for part in parts])
         return self.collate(seen, texts)
+
+    def _lender(self, known: Knowledge, rng: np.random.Generator) -> int | None:
+        """Another picture that has what this one's scene is called after, at times."""
+        if not known.stuff or rng.random() >= _BORROWED:
+            return None
+        of_scene = scene_entity(known)
+        wanted = "" if of_scene is None else of_scene[1][0]
+        lenders = self.lenders.get(wanted, ())
+        return int(lenders[int(rng.integers(len(lenders)))]) if len(lenders) else None
 
     def _paste(
         self, rows: Float, known: Knowledge, rng: np.random.Generator

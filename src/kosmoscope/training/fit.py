@@ -10,6 +10,7 @@ was stopped goes on from its checkpoint when it is started again.
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import math
 import time
@@ -56,6 +57,8 @@ class Recipe:
     location_weight: float = 1.0
     latents: int = 64
     seed: int = 0
+    average: float = 0.999
+    """What is exported is a running mean of the weights, over about 1 / (1 - average) steps."""
 
 
 class Run:
@@ -71,6 +74,7 @@ class Run:
             [tokenizer.encode(n, add_special_tokens=False).ids[0] for n in CLASS_NAMES]
         )
         self.step = 0
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         parameters = list(self.model.parameters())
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -132,12 +136,26 @@ class Run:
             group["lr"] = self.rate(self.step)
         self.optimiser.step()
         self.step += 1
+        self._follow()
         return total.item(), words, cells
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - keep)
+
+    def averaged(self) -> Pocket:
+        """The model with the running mean of its weights."""
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.average)
+        return model
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a stop in the middle leaves the previous one."""
         stream = io.BytesIO()
-        state = {"step": self.step, "model": self.model.state_dict(),
+        state = {"step": self.step, "model": self.model.state_dict(), "average": self.average,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
         torch.save(state, stream)
         write_atomic(path, stream.getvalue())
@@ -146,13 +164,15 @@ class Run:
         """Go on from a checkpoint."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
+        self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
 
     def start_from(self, path: Path) -> None:
-        """Take another run's weights, not its step or its optimiser's state."""
+        """Take another run's mean weights, not its step or its optimiser's state."""
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["average"])
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
 
 def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder: Path) -> None:
@@ -227,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
                   f"cells {cells:.3f}  {pace:.2f} s/step", flush=True)  # fmt: skip
         if run.step % options.save_every == 0 or run.step == recipe.steps:
             run.save(checkpoint)
-            export(run.model, tokenizer, frozen, options.out / "export")
+            export(run.averaged(), tokenizer, frozen, options.out / "export")
 
 
 if __name__ == "__main__":
