@@ -16,7 +16,7 @@ from cli_runner import POCKET, one_error, run
 from kosmoscope import ImageInfo
 from kosmoscope.batch import read_results
 from kosmoscope.batch.lock import FolderLock
-from kosmoscope.cli.segment_files import SETTINGS, read_segments
+from kosmoscope.cli.segment_files import SETTINGS, SegmentFiles
 from kosmoscope.errors import BoxError, OptionError
 from kosmoscope.export import parse_tagged
 from kosmoscope.masks import Segmentation, read_label_map
@@ -215,7 +215,7 @@ def test_results_are_segmented_and_shown(described: Path, tmp_path: Path) -> Non
     result = run("segment", out, "--to", "coco-instances")
     assert result.exit_code == 0, result.stderr
     assert "4 segmented" in result.stderr
-    found = list(read_segments(out / "segments"))
+    found = list(SegmentFiles.of(out / "segments"))
     said = {(r.description.image.path, r.description.caption) for r in read_results(out)}
     assert {(s.image.path, s.caption) for s in found} == said
     data = json.loads((out / "segments" / "coco-instances" / "instances.json").read_text())
@@ -247,7 +247,7 @@ def test_segmenting_goes_on_where_it_was(described: Path, tmp_path: Path) -> Non
     other = run("segment", described, "-o", out, "--regions")
     assert "regions: False, now True" in one_error(other, 1)
     assert run("segment", described, "-o", out, "--regions", "--overwrite").exit_code == 0
-    assert any(s.kind == "region" for one in read_segments(out) for s in one.segments)
+    assert any(s.kind == "region" for one in SegmentFiles.of(out) for s in one.segments)
     assert "are for pictures" in one_error(run("segment", described, "--phrase", "a dog"), 2)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import warnings
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +116,36 @@ def test_folders_are_whole_and_not_replaced(to: str, found: Segmentation, tmp_pa
         export_segmentations([found], out, to)
     with pytest.raises(OptionError, match="expected one of coco-instances"):
         export_segmentations([found], tmp_path / "x", "gif")
+
+
+class Lazy:
+    """Makes its segmentations when it is gone through, and counts how many live at a time."""
+
+    def __init__(self, one: Segmentation, count: int) -> None:
+        self.one, self.count = one, count
+        self.made: list[weakref.ref[np.ndarray]] = []
+        self.most = self.passes = 0
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        self.passes += 1
+        for i in range(self.count):
+            image = replace(self.one.image, path=f"{i}.jpg")
+            made = replace(self.one, image=image, labels=self.one.labels.copy())
+            self.made.append(weakref.ref(made.labels))
+            self.most = max(self.most, sum(ref() is not None for ref in self.made))
+            yield made
+
+
+@pytest.mark.parametrize("to", SEGMENT_FORMATS)
+def test_one_picture_at_a_time_is_in_memory(to: str, found: Segmentation, tmp_path: Path) -> None:
+    lazy = Lazy(found, 12)
+    export_segmentations(lazy, tmp_path / "lazy", to)
+    assert lazy.passes == 2
+    assert lazy.most <= 3
+    export_segmentations(iter(list(lazy)), tmp_path / "gathered", to)
+    files = sorted(f.relative_to(tmp_path / "lazy") for f in (tmp_path / "lazy").rglob("*.*"))
+    assert len(files) >= 1
+    for file in files:
+        assert (tmp_path / "lazy" / file).read_bytes() == (
+            tmp_path / "gathered" / file
+        ).read_bytes()

@@ -15,7 +15,7 @@ from kosmoscope.cli import terminal
 from kosmoscope.cli.annotated import Annotator, ImageFormat, batch_name
 from kosmoscope.cli.edge import FAILED, INTERRUPTED
 from kosmoscope.cli.progress import Counter
-from kosmoscope.cli.segment_files import SEGMENTS, read_segments
+from kosmoscope.cli.segment_files import SEGMENTS, SegmentFiles
 from kosmoscope.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def show_gallery(
         def progress(done: int, total: int) -> None:
             counter.move(done, total, rate=done / max(time.monotonic() - began, 1e-9))
 
-        masks = () if segments is None else read_segments(segments)
+        masks = () if segments is None else SegmentFiles.of(segments)
         page = build_gallery(descriptions, out, segmentations=masks, progress=progress, **named)
     return page.resolve().as_uri()
 

@@ -18,7 +18,7 @@ from kosmoscope.cli.edge import FAILED
 from kosmoscope.cli.options import DEFAULTS, Format, help_text
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.render import columns
-from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFolder, jobs_of, read_segment
+from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFiles, SegmentFolder, jobs_of
 from kosmoscope.cli.work import Work, check_threads, expanded
 from kosmoscope.errors import BoxError, ImageError, OptionError
 
@@ -248,8 +248,7 @@ def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
     if to is not None and files:
         from kosmoscope.export import export_segmentations
 
-        found = (read_segment(file) for file in files)
-        export_segmentations(found, output / to, to, overwrite=True)
+        export_segmentations(SegmentFiles(files), output / to, to, overwrite=True)
 
 
 def _show(found: Segmentation, format: Format) -> None:

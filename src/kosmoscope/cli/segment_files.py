@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,15 +120,26 @@ class SegmentFolder:
         write_chunks(file, [found.to_json() + "\n"], overwrite=True)
 
 
-def read_segments(folder: Path) -> Iterator[Segmentation]:
-    """Yield the segmentations of a folder of `segment -o`, by name.
+class SegmentFiles:
+    """Segmentations in files, read whenever one goes through them: one is in memory at a time.
+
+    Args:
+        files: of `segment -o`.
 
     Raises:
-        InputError: a file is none; the message names it.
+        InputError: while going through: a file is none; the message names it.
     """
-    for file in sorted(folder.glob(f"*{_SUFFIX}")):
-        if file.name != SETTINGS:
-            yield read_segment(file)
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    @classmethod
+    def of(cls, folder: Path) -> SegmentFiles:
+        """All files of a folder, by name."""
+        return cls([f for f in sorted(folder.glob(f"*{_SUFFIX}")) if f.name != SETTINGS])
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        return map(read_segment, self.files)
 
 
 def read_segment(file: Path) -> Segmentation:

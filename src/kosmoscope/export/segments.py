@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kosmoscope.export.tables import csv_line
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.export.yolo import data_yaml
 from kosmoscope.masks import Mask, Segment, Segmentation, simplify
+from kosmoscope.types import ImageInfo
 
 _TOLERANCE_PX = 0.75
 """How far the outlines of formats without holes or with a cost for each corner may be off."""
@@ -32,11 +33,15 @@ def to_coco_instances(
     """Return COCO's instance annotations: compressed RLE, exact area, tight box in pixels.
 
     Unnamed regions and empty segments are left out.
+
+    Args:
+        segmentations: gone through twice; an iterator is gathered for that, any other iterable (say
+            one that reads files) is asked again, so that one picture at a time is in memory.
+        vocabulary: phrases -> classes.
     """
-    found = list(segmentations)
-    ids = _categories(found, vocabulary)
+    found = _Survey(segmentations, vocabulary)
     annotations: list[dict[str, Any]] = []
-    for image_id, segmentation in enumerate(found, 1):
+    for image_id, segmentation in enumerate(found.segmentations, 1):
         for segment, label in _named(segmentation, vocabulary):
             mask = segmentation.mask(segment.id)
             box = mask.xyxy_px
@@ -45,7 +50,7 @@ def to_coco_instances(
             annotation: dict[str, Any] = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
-                "category_id": ids[label] + 1,
+                "category_id": found.ids[label] + 1,
                 "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                 "area": mask.area_px,
                 "iscrowd": 0,
@@ -55,30 +60,29 @@ def to_coco_instances(
             if segment.score is not None:
                 annotation["score"] = segment.score
             annotations.append(annotation)
-    return {
-        **_head(found),
-        "annotations": annotations,
-        "categories": _category_list(ids, found, vocabulary),
-    }
+    return {**found.head(), "annotations": annotations, "categories": found.categories()}
 
 
 def to_coco_panoptic(
     segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return COCO's panoptic JSON, and its PNGs by name: id = R + 256 G + 65536 B, 0 is void."""
-    found = list(segmentations)
-    ids = _categories(found, vocabulary)
-    stems = unique_stems([s.image for s in found])
-    annotations, pictures = [], {}
-    for image_id, (segmentation, stem) in enumerate(zip(found, stems, strict=True), 1):
+    pictures: dict[str, bytes] = {}
+    return _panoptic(_Survey(segmentations, vocabulary), pictures.__setitem__), pictures
+
+
+def _panoptic(found: _Survey, save: Callable[[str, bytes], object]) -> dict[str, Any]:
+    """Return the JSON; PNGs are saved one by one."""
+    annotations = []
+    for image_id, (segmentation, stem) in enumerate(found.named_pictures(), 1):
         areas, entries, kept = segmentation.areas_px(), [], np.zeros(len(segmentation.names), int)
-        for segment, label in _named(segmentation, vocabulary):
+        for segment, label in _named(segmentation, found.vocabulary):
             box = segmentation.mask(segment.id).xyxy_px
             if box is None:
                 continue
             kept[segment.id] = segment.id
             entries.append({
-                "id": segment.id, "category_id": ids[label] + 1, "iscrowd": 0,
+                "id": segment.id, "category_id": found.ids[label] + 1, "iscrowd": 0,
                 "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                 "area": areas[segment.id],
             })  # fmt: skip
@@ -86,16 +90,11 @@ def to_coco_panoptic(
         rgb = np.stack([values & 255, values >> 8 & 255, values >> 16 & 255], -1)
         out = io.BytesIO()
         Image.fromarray(rgb.astype(np.uint8)).save(out, "PNG")
-        pictures[f"{stem}.png"] = out.getvalue()
+        save(f"{stem}.png", out.getvalue())
         annotations.append(
             {"image_id": image_id, "file_name": f"{stem}.png", "segments_info": entries}
         )
-    data = {
-        **_head(found),
-        "annotations": annotations,
-        "categories": _category_list(ids, found, vocabulary),
-    }
-    return data, pictures
+    return {**found.head(), "annotations": annotations, "categories": found.categories()}
 
 
 def to_yolo_seg(
@@ -105,47 +104,47 @@ def to_yolo_seg(
 
     A line a part: class and outline in 0..1. The format knows no holes; they are filled.
     """
-    found = list(segmentations)
-    ids = _categories(found, vocabulary)
-    files = {"data.yaml": data_yaml(list(ids))}
+    return dict(_yolo(_Survey(segmentations, vocabulary)))
+
+
+def _yolo(found: _Survey) -> Iterator[tuple[str, str]]:
+    yield "data.yaml", data_yaml(list(found.ids))
     table = [csv_line(["name", "picture"])]
-    stems = unique_stems([s.image for s in found])
-    for segmentation, stem in zip(found, stems, strict=True):
+    for segmentation, stem in found.named_pictures():
         size = np.array([segmentation.image.width, segmentation.image.height], float)
         lines = []
-        for segment, label in _named(segmentation, vocabulary):
+        for segment, label in _named(segmentation, found.vocabulary):
             for ring in _outlines(segmentation.mask(segment.id)):
                 numbers = " ".join(f"{v:.6f}" for v in (ring / size).ravel())
-                lines.append(f"{ids[label]} {numbers}\n")
-        files[f"labels/{stem}.txt"] = "".join(lines)
+                lines.append(f"{found.ids[label]} {numbers}\n")
+        yield f"labels/{stem}.txt", "".join(lines)
         path = segmentation.image.path
         table.append(csv_line([stem + suffix(path), path]))
-    files["pictures.csv"] = "".join(table)
-    return files
+    yield "pictures.csv", "".join(table)
 
 
 def to_labelme_polygons(
     segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, dict[str, Any]]:
     """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled."""
-    found = list(segmentations)
-    files: dict[str, dict[str, Any]] = {}
-    stems = unique_stems([s.image for s in found])
-    for segmentation, stem in zip(found, stems, strict=True):
+    return dict(_labelme(_Survey(segmentations, vocabulary)))
+
+
+def _labelme(found: _Survey) -> Iterator[tuple[str, dict[str, Any]]]:
+    for segmentation, stem in found.named_pictures():
         shapes = [
             {
                 "label": label, "points": ring.round(PX_DIGITS).tolist(), "group_id": segment.id,
                 "description": segment.phrase, "shape_type": "polygon", "flags": {}, "mask": None,
             }
-            for segment, label in _named(segmentation, vocabulary)
+            for segment, label in _named(segmentation, found.vocabulary)
             for ring in _outlines(segmentation.mask(segment.id))
         ]  # fmt: skip
-        files[f"{stem}.json"] = {
+        yield f"{stem}.json", {
             "version": FORMAT_VERSION, "flags": {}, "shapes": shapes,
             "imagePath": utf8(segmentation.image.path), "imageData": None,
             "imageHeight": segmentation.image.height, "imageWidth": segmentation.image.width,
         }  # fmt: skip
-    return files
 
 
 SEGMENT_FORMATS = ("coco-instances", "coco-panoptic", "yolo-seg", "labelme-polygons")
@@ -161,6 +160,8 @@ def export_segmentations(
 ) -> Path:
     """Write segmentations as a folder that is there whole or not at all.
 
+    They are gone through twice, see `to_coco_instances`; files are written as they come.
+
     Raises:
         OptionError: no such format (`SEGMENT_FORMATS`), or `out` exists.
         KosmoscopeError: it cannot be written.
@@ -171,15 +172,16 @@ def export_segmentations(
         if to == "coco-instances":
             filling.write("instances.json", _json(to_coco_instances(segmentations, vocabulary)))
         elif to == "coco-panoptic":
-            data, pictures = to_coco_panoptic(segmentations, vocabulary)
+            data = _panoptic(
+                _Survey(segmentations, vocabulary),
+                lambda name, content: filling.write_bytes(f"panoptic/{name}", content),
+            )
             filling.write("panoptic.json", _json(data))
-            for name, content in pictures.items():
-                filling.write_bytes(f"panoptic/{name}", content)
         elif to == "yolo-seg":
-            for name, text in to_yolo_seg(segmentations, vocabulary).items():
+            for name, text in _yolo(_Survey(segmentations, vocabulary)):
                 filling.write(name, text)
         else:
-            for name, document in to_labelme_polygons(segmentations, vocabulary).items():
+            for name, document in _labelme(_Survey(segmentations, vocabulary)):
                 filling.write(name, _json(document))
     return out
 
@@ -197,29 +199,48 @@ def _named(segmentation: Segmentation, vocabulary: Vocabulary) -> list[tuple[Seg
     return found
 
 
-def _categories(found: Sequence[Segmentation], vocabulary: Vocabulary) -> dict[str, int]:
-    return vocabulary.numbered(label for s in found for _, label in _named(s, vocabulary))
+class _Survey:
+    """What must be known of all pictures before the first is written: a first pass."""
 
+    def __init__(self, segmentations: Iterable[Segmentation], vocabulary: Vocabulary) -> None:
+        once = isinstance(segmentations, Iterator)
+        self.segmentations = list(segmentations) if once else segmentations
+        self.vocabulary = vocabulary
+        self.images: list[ImageInfo] = []
+        self._stuff: set[str] = set()
+        self.ids = vocabulary.numbered(self._labels())
 
-def _category_list(
-    ids: dict[str, int], found: Sequence[Segmentation], vocabulary: Vocabulary
-) -> list[dict[str, Any]]:
-    stuff = {label for s in found for seg, label in _named(s, vocabulary) if seg.kind == "stuff"}
-    return [
-        {"id": i + 1, "name": name, "supercategory": "stuff" if name in stuff else "thing",
-         "isthing": int(name not in stuff)}
-        for name, i in ids.items()
-    ]  # fmt: skip
+    def _labels(self) -> Iterator[str]:
+        for segmentation in self.segmentations:
+            self.images.append(segmentation.image)
+            for segment, label in _named(segmentation, self.vocabulary):
+                if segment.kind == "stuff":
+                    self._stuff.add(label)
+                yield label
 
+    def named_pictures(self) -> Iterator[tuple[Segmentation, str]]:
+        """Each segmentation with the stem of its files."""
+        return zip(self.segmentations, unique_stems(self.images), strict=True)
 
-def _head(found: Sequence[Segmentation]) -> dict[str, Any]:
-    images = [
-        {"id": i, "file_name": utf8(s.image.path), "width": s.image.width,
-         "height": s.image.height, "license": 0}
-        for i, s in enumerate(found, 1)
-    ]  # fmt: skip
-    info = {"description": "Phrases and masks", "contributor": f"kosmoscope {__version__}"}
-    return {"info": info, "licenses": [{"id": 0, "name": "unknown", "url": ""}], "images": images}
+    def categories(self) -> list[dict[str, Any]]:
+        return [
+            {"id": i + 1, "name": name, "isthing": int(name not in self._stuff),
+             "supercategory": "stuff" if name in self._stuff else "thing"}
+            for name, i in self.ids.items()
+        ]  # fmt: skip
+
+    def head(self) -> dict[str, Any]:
+        images = [
+            {"id": i, "file_name": utf8(image.path), "width": image.width,
+             "height": image.height, "license": 0}
+            for i, image in enumerate(self.images, 1)
+        ]  # fmt: skip
+        info = {"description": "Phrases and masks", "contributor": f"kosmoscope {__version__}"}
+        return {
+            "info": info,
+            "licenses": [{"id": 0, "name": "unknown", "url": ""}],
+            "images": images,
+        }
 
 
 def _outlines(mask: Mask) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
