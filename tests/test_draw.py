@@ -406,7 +406,7 @@ def test_svg_alone_has_no_picture_and_leaders_where_needed() -> None:
 def test_leaders_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     d = told((1200, 900), *((f"thing number {i}", [(0.5, 0.5, 0.505, 0.505)]) for i in range(12)))
     out = annotate(grey(1200, 900), d)
-    monkeypatch.setattr(raster, "_draw_leader", lambda *_: None)
+    monkeypatch.setattr(raster, "draw_leader", lambda *_: None)
     assert (out != annotate(grey(1200, 900), d)).any()
 
 

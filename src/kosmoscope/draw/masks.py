@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kosmoscope.draw.palette import RGB, picture_colours
 from kosmoscope.draw.plan import Plan, make_plan
-from kosmoscope.draw.raster import _draw_leader, _draw_plate, _draw_strip, check_rgb
+from kosmoscope.draw.raster import check_rgb, draw_leader, draw_plate, draw_strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.errors import InputError
 from kosmoscope.masks import Segmentation
@@ -57,17 +57,17 @@ def draw_segmentation(
     strip = plan.strip.height if plan.strip else 0
     out = np.empty((rgb.shape[0] + strip, *rgb.shape[1:]), np.uint8)
     if plan.strip is not None:
-        _draw_strip(out[rgb.shape[0] :], plan.strip)
+        draw_strip(out[rgb.shape[0] :], plan.strip)
     picture = out[: rgb.shape[0]]
     colours = segment_colours(segmentation)
     _blend(picture, rgb, segmentation, colours, fill)
     _outline(picture, labels, colours, plan)
     for plate, place in plan.labels:
         if place.leader is not None:
-            _draw_leader(picture, place.leader, plate.colour, plan)
+            draw_leader(picture, place.leader, plate.colour, plan)
     for plate, place in plan.labels:
         numbered = replace(plate, number=str(ids[plate.entity]))
-        _draw_plate(picture, numbered, place, style.plate_opacity)
+        draw_plate(picture, numbered, place, style.plate_opacity)
     return out
 
 

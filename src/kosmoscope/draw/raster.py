@@ -54,15 +54,15 @@ def annotate(
     else:
         out = np.empty((height + plan.strip.height, width, 3), np.uint8)
         out[:height] = rgb
-        _draw_strip(out[height:], plan.strip)
+        draw_strip(out[height:], plan.strip)
     picture = out[:height]
     for frame in plan.frames:
         _draw_frame(picture, frame)
     for plate, place in plan.labels:
         if place.leader is not None:
-            _draw_leader(picture, place.leader, plate.colour, plan)
+            draw_leader(picture, place.leader, plate.colour, plan)
     for plate, place in plan.labels:
-        _draw_plate(picture, plate, place, style.plate_opacity)
+        draw_plate(picture, plate, place, style.plate_opacity)
     return out
 
 
@@ -119,7 +119,7 @@ def _darken(region: Pixels) -> None:
     region[...] = (region.astype(np.uint16) * (256 - alpha) + dark) >> 8
 
 
-def _draw_leader(picture: Pixels, leader: tuple[Point, Point], colour: RGB, plan: Plan) -> None:
+def draw_leader(picture: Pixels, leader: tuple[Point, Point], colour: RGB, plan: Plan) -> None:
     """A line with a dark rim, and a dot where it meets the box."""
     radius = max(plan.line / 2, 0.75)
     _stroke(picture, *leader, radius + plan.rim, DARK, RIM_OPACITY)
@@ -165,7 +165,7 @@ def _stroke(
         region[...] = np.rint(region * (1 - alpha) + np.array(colour) * alpha)
 
 
-def _draw_plate(picture: Pixels, plate: Plate, place: Placement, opacity: float) -> None:
+def draw_plate(picture: Pixels, plate: Plate, place: Placement, opacity: float) -> None:
     x1, y1, x2, y2 = place.plate
     region = picture[y1:y2, x1:x2]
     # Only the plate's own pixels become a Pillow image; text is cut at its edges.
@@ -209,7 +209,7 @@ def _rounded(width: int, height: int, radius: float) -> Pixels:
     return mask
 
 
-def _draw_strip(region: Pixels, strip: Strip) -> None:
+def draw_strip(region: Pixels, strip: Strip) -> None:
     canvas = Image.new("RGB", (region.shape[1], region.shape[0]), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     for run in strip.runs:
