@@ -78,7 +78,13 @@ def test_a_reader_that_leaves(china: Path, format: str) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_interrupt(china: Path) -> None:
     args = [*PROGRAM, "describe", *QUIET, *[str(china)] * 500]
-    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        args,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores SIGINT, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdout.readline()
