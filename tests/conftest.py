@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["gallery_tab"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
