@@ -28,7 +28,8 @@ from PIL import Image
 import machine
 from kosmoscope.draw import DrawStyle, annotate, save_image
 from kosmoscope.draw.plan import make_plan
-from kosmoscope.types import Box, Description, Entity, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import Box, Entity, ImageInfo
 
 try:
     import cv2

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kosmoscope.types import XYXY, Box, Description, Entity, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import XYXY, Box, Entity, ImageInfo
 
 WH = (60, 40)
 DOG, CAT = (0.1, 0.1, 0.6, 0.8), (0.7, 0.2, 0.95, 0.6)

@@ -32,8 +32,8 @@ from kosmoscope.batch import (
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import CorruptImageError, ModelNotFoundError, OptionError, PromptError
 from kosmoscope.images import Limits, pixel_tensor, read_image
+from kosmoscope.results import Description
 from kosmoscope.scope import Scope, load
-from kosmoscope.types import Description
 
 OPTIONS = GenerationOptions(max_new_tokens=8)
 TASKS = (Task.describe(), Task.ground("a dog"), Task.ask("What is this?", grounded=False))

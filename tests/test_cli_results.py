@@ -15,7 +15,8 @@ from kosmoscope import Description, InputError
 from kosmoscope.batch import read_results
 from kosmoscope.draw import DrawStyle
 from kosmoscope.errors import ImageNotFoundError, OptionError
-from kosmoscope.export import formats, parse_tagged
+from kosmoscope.export import formats
+from kosmoscope.parsing import parse_tagged
 
 TAGGED = (
     "An image of<phrase> a snowman</phrase><object><patch_index_0044><patch_index_0863></object>"

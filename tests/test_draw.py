@@ -24,7 +24,8 @@ from kosmoscope.draw.plan import DARK, PAPER, make_plan
 from kosmoscope.draw.strip import BACKGROUND
 from kosmoscope.draw.text import measure, shorten
 from kosmoscope.errors import BoxError, EmptyImageError, OptionError, UnsupportedImageError
-from kosmoscope.types import Box, Description, Entity, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import Box, Entity, ImageInfo
 
 XYXY = tuple[float, float, float, float]
 SVG = "{http://www.w3.org/2000/svg}"

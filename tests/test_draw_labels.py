@@ -13,7 +13,8 @@ from kosmoscope.draw import DrawStyle, Placement, place_labels
 from kosmoscope.draw.layout import touches, whole_boxes
 from kosmoscope.draw.plan import make_plan
 from kosmoscope.draw.text import clean
-from kosmoscope.types import Box, Description, Entity, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import Box, Entity, ImageInfo
 
 Rect = tuple[int, int, int, int]
 Scene = tuple[tuple[int, int], list[tuple[float, ...]], list[tuple[int, int]]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from kosmoscope.results import Description
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import XYXY, Box, Description, Entity, ImageInfo
+from kosmoscope.types import XYXY, Box, Entity, ImageInfo
 
 HOSTILE = (
     "a man",

@@ -28,7 +28,8 @@ from kosmoscope.export import (
 )
 from kosmoscope.export.pictures import merge
 from kosmoscope.export.vocabulary import Report
-from kosmoscope.types import Box, Description, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import Box, ImageInfo
 from test_export_cases import INF, MANY, NAN, describe
 
 VOCABULARIES = st.sampled_from(

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kosmoscope.errors import ImageNotFoundError, InputError, KosmoscopeError, OptionError
-from kosmoscope.export import Report, Vocabulary, export, formats, read_tagged
+from kosmoscope.export import Report, Vocabulary, export, formats
 from kosmoscope.export.atomic import MANIFEST, replacing
 from kosmoscope.export.names import is_file_path, unique_stems
-from kosmoscope.types import Description, ImageInfo
+from kosmoscope.parsing import read_tagged
+from kosmoscope.results import Description
+from kosmoscope.types import ImageInfo
 from test_export_cases import HOSTILE, PATHS, describe
 
 FOLDERS = ("coco", "yolo", "voc", "labelme", "labelstudio")

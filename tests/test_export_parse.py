@@ -15,10 +15,11 @@ from transformers.models.kosmos2.processing_kosmos2 import (
 
 import tiny_tokenizer
 from kosmoscope.errors import InputError, OptionError, PromptError
-from kosmoscope.export import parse_tagged, to_coco, to_links
+from kosmoscope.export import to_coco, to_links
+from kosmoscope.parsing import parse_tagged
 from kosmoscope.reading import marked, read, tagged
+from kosmoscope.results import Description
 from kosmoscope.tokens import Tokenizer, cells_to_xyxy
-from kosmoscope.types import Description
 
 SNOWMAN = (
     "<grounding> An image of<phrase> a snowman</phrase><object><patch_index_0044>"

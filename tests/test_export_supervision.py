@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from kosmoscope.errors import OptionError
 from kosmoscope.export import Vocabulary, to_supervision
 from kosmoscope.export.pictures import merge
-from kosmoscope.types import Description
+from kosmoscope.results import Description
 from test_export_cases import MANY, describe
 
 TWO = describe(

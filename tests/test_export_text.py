@@ -20,8 +20,6 @@ from kosmoscope.export import (
     Vocabulary,
     export,
     formats,
-    parse_tagged,
-    read_tagged,
     to_arrow,
     to_csv,
     to_html,
@@ -33,8 +31,9 @@ from kosmoscope.export import (
 )
 from kosmoscope.export.names import printable
 from kosmoscope.export.tables import COLUMNS, csv_cell, rows
+from kosmoscope.parsing import parse_tagged, read_tagged
+from kosmoscope.results import Description
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import Description
 from test_export_cases import HOSTILE, MANY, describe
 
 MANY_EXAMPLES = settings(

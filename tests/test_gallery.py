@@ -24,7 +24,8 @@ from kosmoscope.errors import OptionError, OutputError
 from kosmoscope.gallery import build_gallery
 from kosmoscope.gallery.html import MAX_PAGE_BYTES, safe_json
 from kosmoscope.gallery.records import relative_url, short_names
-from kosmoscope.types import XYXY, Box, Description, Entity, ImageInfo
+from kosmoscope.results import Description
+from kosmoscope.types import XYXY, Box, Entity, ImageInfo
 
 HOSTILE = (
     "</script><script>globalThis.hacked = 1</script>",

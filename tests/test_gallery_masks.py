@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.gallery import build_gallery
-from kosmoscope.masks import Segment, Segmentation
-from kosmoscope.types import Description
+from kosmoscope.masks import Segment
+from kosmoscope.results import Description
+from kosmoscope.segment import Segmentation
 from test_gallery import describe, paint, rows
 
 

@@ -20,9 +20,9 @@ from kosmoscope.engine.generate import Request, Token, generate
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.grammar import Grammar
 from kosmoscope.prompts import Prompt, describe_prompt
+from kosmoscope.results import Description
 from kosmoscope.scope import Scope
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import Description
 from small_models import WORDS
 
 PRECISIONS = ("fp32", "int8", "int4")

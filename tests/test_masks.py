@@ -19,7 +19,6 @@ from kosmoscope.masks import (
     Mask,
     Polygon,
     Segment,
-    Segmentation,
     cut_out,
     decode_rle,
     encode_rle,
@@ -31,6 +30,7 @@ from kosmoscope.masks import (
     write_label_map,
 )
 from kosmoscope.masks.partition import rest_regions
+from kosmoscope.segment import Segmentation
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
 

@@ -25,9 +25,10 @@ from kosmoscope.model.converted import Converted
 from kosmoscope.outcome import Context, describe_tokens
 from kosmoscope.prompts import Prompt
 from kosmoscope.reading import read
+from kosmoscope.results import Description
 from kosmoscope.scope import Scope
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import Description, ImageInfo, Timing
+from kosmoscope.types import ImageInfo, Timing
 
 
 @dataclass

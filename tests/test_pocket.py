@@ -10,8 +10,8 @@ import checkpoints
 import small_models as small
 from kosmoscope.errors import InputError
 from kosmoscope.prompts import ask_prompt, describe_prompt, ground_prompt, refer_prompt
+from kosmoscope.results import Description
 from kosmoscope.scope import Scope, load
-from kosmoscope.types import Description
 
 
 @pytest.fixture(scope="module")

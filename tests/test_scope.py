@@ -16,9 +16,9 @@ from checkpoints import PROMPTS
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import BoxError, ImageError, OptionError, PromptError
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt, refer_prompt
+from kosmoscope.results import Description
 from kosmoscope.scope import EncodedImage, EntityFound, Finished, Scope, TextDelta
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import Description
 
 
 @pytest.fixture(scope="module")

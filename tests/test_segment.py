@@ -18,8 +18,9 @@ from kosmoscope.batch import read_results
 from kosmoscope.batch.lock import FolderLock
 from kosmoscope.cli.segment_files import SETTINGS, SegmentFiles
 from kosmoscope.errors import BoxError, OptionError
-from kosmoscope.export import parse_tagged
-from kosmoscope.masks import Segmentation, read_label_map
+from kosmoscope.masks import read_label_map
+from kosmoscope.parsing import parse_tagged
+from kosmoscope.segment import Segmentation
 from kosmoscope.segment.protocol import BoxPrompt, Proposal
 from kosmoscope.segment.run import (
     Wanted,

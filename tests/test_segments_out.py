@@ -26,7 +26,8 @@ from kosmoscope.export import (
     to_labelme_polygons,
     to_yolo_seg,
 )
-from kosmoscope.masks import Segment, Segmentation
+from kosmoscope.masks import Segment
+from kosmoscope.segment import Segmentation
 
 
 @pytest.fixture

@@ -9,31 +9,26 @@ Importing loads no weights and no heavy library; what is named here comes when i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import InputError, KosmoscopeError, ModelError
-from kosmoscope.types import Box, Description, Entity, ImageInfo, Timing
+from kosmoscope.results import Description
+from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
 if TYPE_CHECKING:
     from kosmoscope.engine.options import GenerationOptions
     from kosmoscope.prompts import Prompt
-    from kosmoscope.scope import EncodedImage, Scope, load
-
-_LAZY = {
-    "EncodedImage": "kosmoscope.scope",
-    "GenerationOptions": "kosmoscope.engine.options",
-    "Prompt": "kosmoscope.prompts",
-    "Scope": "kosmoscope.scope",
-    "load": "kosmoscope.scope",
-}
+    from kosmoscope.scope import EncodedImage, EntityFound, Finished, Scope, TextDelta, load
+    from kosmoscope.segment import Segmentation, load_segmenter
 
 __all__ = [
     "Box",
     "Description",
     "EncodedImage",
     "Entity",
+    "EntityFound",
+    "Finished",
     "GenerationOptions",
     "ImageInfo",
     "InputError",
@@ -41,16 +36,34 @@ __all__ = [
     "ModelError",
     "Prompt",
     "Scope",
+    "Segmentation",
+    "TextDelta",
     "Timing",
     "__version__",
     "load",
+    "load_segmenter",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'kosmoscope' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'kosmoscope' has no attribute {name!r}")
+    # One by one, as written: whatever reads imports sees these too.
+    if name == "GenerationOptions":
+        from kosmoscope.engine.options import GenerationOptions
+
+        return GenerationOptions
+    if name == "Prompt":
+        from kosmoscope.prompts import Prompt
+
+        return Prompt
+    if name in ("Segmentation", "load_segmenter"):
+        from kosmoscope import segment
+
+        return getattr(segment, name)
+    from kosmoscope import scope
+
+    return getattr(scope, name)
 
 
 def __dir__() -> list[str]:

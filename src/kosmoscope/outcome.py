@@ -10,8 +10,9 @@ from kosmoscope.engine.boxes import box_score, refined_xyxy
 from kosmoscope.engine.generate import Token
 from kosmoscope.grammar import CellBox
 from kosmoscope.reading import ReadEntity, marked, read, tagged
+from kosmoscope.results import Description
 from kosmoscope.tokens import Tokenizer, cells_to_xyxy
-from kosmoscope.types import Box, Description, Entity, ImageInfo, Timing
+from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
 
 @dataclass(frozen=True, slots=True)

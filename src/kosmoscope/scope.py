@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
 from kosmoscope.engine.generate import Clock, Request, Token, generate
-from kosmoscope.engine.options import GenerationOptions
-from kosmoscope.errors import OptionError
+from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
+from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.grammar import Grammar
 from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
-from kosmoscope.masks import Segmentation
 from kosmoscope.model.convert import ensure_converted
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.hub import cached, resolve
@@ -33,27 +33,11 @@ from kosmoscope.prompts import (
 )
 from kosmoscope.reading import ReadEntity, StreamReader
 from kosmoscope.reading import TextDelta as ReadDelta
-from kosmoscope.segment.protocol import Segmenter
+from kosmoscope.results import Description
+from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.tokens import Tokenizer
-from kosmoscope.types import Description, Entity, ImageInfo, Timing
-
-
-class Options(TypedDict, total=False):
-    """Keywords of the verbs; see `GenerationOptions` for what each means."""
-
-    max_new_tokens: int
-    min_new_tokens: int
-    num_beams: int
-    length_penalty: float
-    early_stopping: bool
-    temperature: float
-    top_p: float
-    seed: int
-    no_repeat_ngram_size: int
-    stop_sequences: tuple[tuple[int, ...], ...]
-    stop_after_entities: int
-    constrained: bool
+from kosmoscope.types import Entity, ImageInfo, Timing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +76,12 @@ class Finished:
 
 Event = TextDelta | EntityFound | Finished
 
+KOSMOS2 = "kosmos-2"
+
 
 def default_model() -> str:
     """Return "kosmos-2" if its files are in the hub's cache, otherwise "pocket"."""
-    return "kosmos-2" if cached(ALIASES["kosmos-2"]) is not None else "pocket"
+    return KOSMOS2 if cached(ALIASES[KOSMOS2]) is not None else "pocket"
 
 
 def load(
@@ -112,7 +98,7 @@ def load(
 
     Args:
         name_or_path: "pocket", "kosmos-2", a hub name, a folder in the hub's format or a converted
-            folder; None for `default_model()`.
+            folder; None for `default_model()`, with a warning where that is not kosmos-2.
         precision: "fp32", "int8" (the default) or "int4"; a converted folder has its own.
         threads: for arithmetic; None for one per processor.
         limits: of the pictures that are read.
@@ -125,7 +111,15 @@ def load(
     """
     if precision is not None and precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    wanted = default_model() if name_or_path is None else name_or_path
+    wanted = name_or_path
+    if wanted is None:
+        wanted = default_model()
+        if wanted != KOSMOS2:
+            warnings.warn(
+                f"{KOSMOS2} is not on this machine (get it with `kosmoscope pull {KOSMOS2}`); "
+                f"using {wanted}, a tiny model for trying things out",
+                stacklevel=2,
+            )
     folder = resolve(wanted)
     if is_converted(folder):
         converted = Converted.open(folder)
@@ -192,7 +186,7 @@ class Scope:
         prompt: str | None = None,
         *,
         grounded: bool = True,
-        **options: Unpack[Options],
+        **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Describe a picture, with boxes for the phrases.
 
@@ -208,7 +202,7 @@ class Scope:
         return self.complete([describe_prompt(image, prompt, grounded=grounded)], **options)[0]
 
     def ground(
-        self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[Options]
+        self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[GenerationKeywords]
     ) -> Description:
         """Find a phrase in a picture: the result's first entity is the phrase with its boxes."""
         return self.complete([ground_prompt(image, phrase)], **options)[0]
@@ -217,7 +211,7 @@ class Scope:
         self,
         image: ImageSource | EncodedImage,
         box: Sequence[float],
-        **options: Unpack[Options],
+        **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Say what is in a box (normalised xyxy). Raises `BoxError` for an unusable box."""
         return self.complete([refer_prompt(image, box)], **options)[0]
@@ -229,7 +223,7 @@ class Scope:
         box: Sequence[float] | None = None,
         *,
         grounded: bool = True,
-        **options: Unpack[Options],
+        **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Answer a question; the caption is the answer alone.
 
@@ -251,7 +245,7 @@ class Scope:
         phrase: str | None = None,
         segmenter: Segmenter | str | Path = CLASSICAL,
         regions: bool = False,
-        **options: Unpack[Options],
+        **options: Unpack[GenerationKeywords],
     ) -> Segmentation:
         """Describe a picture, or find a phrase in it, and turn the boxes into pixels.
 
@@ -278,11 +272,25 @@ class Scope:
             said, picture.rgb, picture.info, segmenter, regions=regions, threads=self.engine.threads
         )
 
+    def check(self, prompt: Prompt) -> None:
+        """Raise what asking this would raise, before a picture is looked at.
+
+        Args:
+            prompt: with any picture; it is not read.
+
+        Raises:
+            PromptError: it is empty or longer than the model reads.
+        """
+        length = len(prompt.compile(self.tokenizer, self.engine.slot_ids).ids)
+        limit = self.engine.config.text.max_positions
+        if length >= limit:
+            raise PromptError(f"the prompt has {length} tokens; the model reads {limit}")
+
     def complete(
         self,
         prompts: Sequence[Prompt],
         options: GenerationOptions | None = None,
-        **overrides: Unpack[Options],
+        **overrides: Unpack[GenerationKeywords],
     ) -> list[Description]:
         """Go on from any prompts, together: the lower layer under the verbs.
 
@@ -309,7 +317,7 @@ class Scope:
         self,
         prompt: Prompt,
         options: GenerationOptions | None = None,
-        **overrides: Unpack[Options],
+        **overrides: Unpack[GenerationKeywords],
     ) -> Iterator[Event]:
         """Yield text and entities as they come, then `Finished`.
 

@@ -19,6 +19,7 @@ from typing import Any
 import tokenizers
 
 from kosmoscope.errors import BoxError, PromptError, TokenizerError
+from kosmoscope.files.text import reason
 from kosmoscope.types import XYXY, check_xyxy_norm
 
 TAGS = (
@@ -207,17 +208,17 @@ class Tokenizer:
         except OSError as e:
             raise TokenizerError(f"{path}: cannot be read: {e.strerror or e}") from e
         except (ValueError, RecursionError) as e:
-            raise TokenizerError(f"{path}: not JSON: {_one_line(e)}") from e
+            raise TokenizerError(f"{path}: not JSON: {reason(e)}") from e
         try:
             contents, tokens = _vocabulary(data)
         except TokenizerError as e:
             raise TokenizerError(f"{path}: {e}") from e
         except (LookupError, TypeError, ValueError, AttributeError) as e:
-            raise TokenizerError(f"{path}: not a tokenizer.json: {_one_line(e)}") from e
+            raise TokenizerError(f"{path}: not a tokenizer.json: {reason(e)}") from e
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         except Exception as e:  # the library raises nothing narrower
-            raise TokenizerError(f"{path}: cannot be loaded: {_one_line(e)}") from e
+            raise TokenizerError(f"{path}: cannot be loaded: {reason(e)}") from e
         backend.no_padding()
         backend.no_truncation()
         known = backend.get_vocab_size(with_added_tokens=True)
@@ -318,10 +319,6 @@ class Tokenizer:
             replacement = " " if parts or not self._strip_first else ""
             parts.append(self._contents[i].replace(_SPACE, replacement))
         return "".join(parts)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _vocabulary(data: Any) -> tuple[list[str], TokenSet]:

@@ -4,7 +4,7 @@ Frames of reference
     *normalised* boxes are ``(x1, y1, x2, y2)`` with the origin in the upper left corner and both
     axes running from 0 to 1 over the whole upright picture; *pixel* boxes are the same corners
     times width and height of the upright picture (floats; pixel ``i`` covers ``[i, i + 1)``).
-    Spans are ``(start, end)`` offsets in Unicode code points into ``Description.caption``.
+    Spans are ``(start, end)`` offsets in Unicode code points into the caption.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 from kosmoscope.errors import BoxError, InputError
-from kosmoscope.verbs import Verbs
+from kosmoscope.files.checked import checked, json_object
 
 SCHEMA_VERSION = 1
 
@@ -137,8 +137,8 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Description(Verbs):
-    """What the model said about a picture."""
+class GroundedCaption:
+    """What the model said about a picture: the plain values of `kosmoscope.results.Description`."""
 
     image: ImageInfo
     model: str
@@ -166,6 +166,23 @@ class Description(Verbs):
     warnings: tuple[str, ...] = ()
     """What could not be read as well-formed grounded text, in words."""
 
+    def pieces(self) -> Iterator[tuple[str, Entity | None]]:
+        """Yield the caption in pieces, each with its entity or None; the texts, joined, are it.
+
+        Entities whose span lies outside of the caption or overlaps an earlier one are left out.
+        """
+        at = 0
+        for entity in sorted(self.entities, key=lambda e: e.span):
+            start, end = entity.span
+            if not at <= start <= end <= len(self.caption):
+                continue
+            if start > at:
+                yield self.caption[at:start], None
+            yield self.caption[start:end], entity
+            at = end
+        if at < len(self.caption):
+            yield self.caption[at:], None
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, with the schema's version."""
         return {"schema": SCHEMA_VERSION, **_plain(asdict(self))}
@@ -180,8 +197,8 @@ class Description(Verbs):
         return _SURROGATE.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Description:
-        """Read what `to_dict()` wrote.
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict()` wrote; fields that are not known are passed over.
 
         Raises:
             InputError: another schema version, or a field is missing or of another shape.
@@ -191,33 +208,17 @@ class Description(Verbs):
                 f"description schema is {data.get('schema')!r}; this version reads {SCHEMA_VERSION}"
             )
         try:
-            values = {k: v for k, v in data.items() if k != "schema"}
-            values["image"] = _checked(ImageInfo(**data["image"]))
-            values["timing"] = _checked(Timing(**data["timing"]))
-            values["entities"] = tuple(_entity(e) for e in data["entities"])
-            values["token_ids"] = tuple(_integer(i) for i in data["token_ids"])
-            values["warnings"] = tuple(_text(w) for w in _list(data["warnings"]))
-            found = _checked(cls(**values))
-            if found.finish_reason not in get_args(FinishReason):
-                raise TypeError(f"finish_reason is {found.finish_reason!r}")
-            return found
-        except (KeyError, TypeError, ValueError, OverflowError) as e:
-            problem = " ".join(str(e).split())[:200]
-            raise InputError(f"not a description of schema {SCHEMA_VERSION}: {problem}") from e
+            return checked(dict(data), cls)
+        except InputError as e:
+            raise InputError(f"not a description of schema {SCHEMA_VERSION}: {e}") from e
 
     @classmethod
-    def from_json(cls, text: str) -> Description:
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json()` wrote. Raises `InputError` like `from_dict`."""
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as e:
-            raise InputError(f"not JSON: {e}") from e
-        if not isinstance(data, dict):
-            raise InputError("not a description: expected a JSON object")
-        return cls.from_dict(data)
+        return cls.from_dict(json_object(text))
 
     def __repr__(self) -> str:
-        lines = [f"Description({self.caption!r}"]
+        lines = [f"{type(self).__name__}({self.caption!r}"]
         for i, entity in enumerate(self.entities, 1):
             boxes = "  ".join(
                 f"[{', '.join(f'{v:.2f}' for v in b.xyxy)}]"
@@ -239,67 +240,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     return value
-
-
-_Result = TypeVar("_Result")
-_SCALARS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
-
-
-def _checked(value: _Result) -> _Result:
-    """Return a dataclass whose plain fields have the types that they say."""
-    for f in fields(value):  # type: ignore[arg-type]
-        kinds = _SCALARS.get(str(f.type))
-        found = getattr(value, f.name)
-        if kinds and (isinstance(found, bool) or not isinstance(found, kinds)):
-            raise TypeError(f"{f.name} is {found!r}; expected {f.type}")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, got {value!r}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {value!r}")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected a whole number, got {value!r}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected a number, got {value!r}")
-    return float(value)
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _xyxy(values: Sequence[float]) -> XYXY:
-    x1, y1, x2, y2 = values
-    return (_number(x1), _number(y1), _number(x2), _number(y2))
-
-
-def _entity(data: Mapping[str, Any]) -> Entity:
-    start, end = data["span"]
-    boxes = tuple(
-        Box(
-            _xyxy(b["xyxy"]),
-            _xyxy(b["xyxy_px"]),
-            _optional(b["score"]),
-            None if b["refined"] is None else _xyxy(b["refined"]),
-        )
-        for b in data["boxes"]
-    )
-    if not isinstance(data["complete"], bool):
-        raise TypeError(f"complete is {data['complete']!r}; expected true or false")
-    span = (_integer(start), _integer(end))
-    return Entity(_text(data["phrase"]), span, boxes, _optional(data["score"]), data["complete"])

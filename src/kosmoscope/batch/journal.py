@@ -14,7 +14,7 @@ from typing import Any
 from kosmoscope.batch.names import json_line
 from kosmoscope.batch.problems import output_error
 from kosmoscope.errors import OutputError
-from kosmoscope.images.sources import shown_name
+from kosmoscope.files.text import shown_name
 
 SYNC_SECONDS = 1.0
 SYNC_BYTES = 4 * 2**20

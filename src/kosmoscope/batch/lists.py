@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from kosmoscope.batch.walk import Found, is_picture_name
 from kosmoscope.errors import InputError
+from kosmoscope.files.text import shown_name
 from kosmoscope.images.kinds import HEAD_BYTES, identify
-from kosmoscope.images.sources import shown_name
 
 LIST_EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
 _COLUMNS = ("path", "image", "file_name")

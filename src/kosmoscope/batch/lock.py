@@ -14,7 +14,7 @@ from typing import Self
 
 from kosmoscope.batch.problems import output_error
 from kosmoscope.errors import FolderBusyError
-from kosmoscope.images.sources import shown_name
+from kosmoscope.files.text import shown_name
 
 LOCK = ".lock"
 _FAR = 2**30

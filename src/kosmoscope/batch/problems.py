@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from kosmoscope.errors import OutputError
-from kosmoscope.images.sources import shown_name
+from kosmoscope.files.text import shown_name
 
 _WORDS = {
     errno.ENOSPC: "no space left on the device",

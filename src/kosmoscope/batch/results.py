@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from kosmoscope.batch.names import key_of
 from kosmoscope.errors import InputError
-from kosmoscope.types import Description
+from kosmoscope.results import Description
 
 RESULTS = "results.jsonl"
 

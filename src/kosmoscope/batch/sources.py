@@ -24,7 +24,7 @@ from kosmoscope.batch.walk import (
     walk,
 )
 from kosmoscope.errors import InputError, OptionError
-from kosmoscope.images.sources import shown_name
+from kosmoscope.files.text import shown_name
 
 STDIN = "-"
 

@@ -28,8 +28,9 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import ImageError, InputError
 from kosmoscope.images import Limits, Picture, PixelSpec, pixel_tensor, read_image
 from kosmoscope.images.sources import contents
+from kosmoscope.results import Description
 from kosmoscope.scope import EncodedImage, Scope
-from kosmoscope.types import Description, ImageInfo, Timing
+from kosmoscope.types import ImageInfo, Timing
 
 Keep = Callable[[Picture], object]
 """Called on a decoding thread with each decoded picture; what it returns comes with the result."""

@@ -25,7 +25,7 @@ from kosmoscope.batch.sources import Source
 from kosmoscope.batch.tasks import Task
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import FolderMismatchError, OutputError
-from kosmoscope.images.sources import shown_name
+from kosmoscope.files.text import shown_name
 
 FORMAT = 1
 RUN, RESULTS, ERRORS = "run.json", "results.jsonl", "errors.jsonl"

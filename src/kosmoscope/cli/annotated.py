@@ -17,7 +17,7 @@ from kosmoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from kosmoscope.draw import DrawStyle
-    from kosmoscope.types import Description
+    from kosmoscope.results import Description
 
 QUALITY = 90
 

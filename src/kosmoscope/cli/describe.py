@@ -17,7 +17,7 @@ from kosmoscope.cli.work import Work, expanded
 from kosmoscope.errors import OptionError
 
 if TYPE_CHECKING:
-    from kosmoscope.types import Description
+    from kosmoscope.results import Description
 
 _PANEL = "Look at pictures"
 _FOLDER, _PICTURES = "With --output", "Annotated pictures"

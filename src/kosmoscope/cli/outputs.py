@@ -243,8 +243,8 @@ def parse(
 
     [cyan]kosmoscope parse photo.jpg generated.txt --format json | kosmoscope draw - -o out[/]
     """
-    from kosmoscope.export import parse_tagged
     from kosmoscope.images import read_image
+    from kosmoscope.parsing import parse_tagged
 
     info = read_image(image).info
     found = parse_tagged(_text(text), (info.width, info.height), path=image, prompt=prompt)

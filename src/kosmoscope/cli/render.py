@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from kosmoscope.types import XYXY, Description, Entity, ImageInfo
+    from kosmoscope.results import Description
+    from kosmoscope.types import XYXY, Entity, ImageInfo
 
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kosmoscope.images import Picture
-    from kosmoscope.masks import Segmentation
     from kosmoscope.scope import Scope
+    from kosmoscope.segment import Segmentation
     from kosmoscope.segment.protocol import Segmenter
     from kosmoscope.segment.run import Wanted
 

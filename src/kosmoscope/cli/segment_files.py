@@ -13,8 +13,8 @@ from kosmoscope.errors import FolderMismatchError, InputError
 
 if TYPE_CHECKING:
     from kosmoscope.images import Picture
-    from kosmoscope.masks import Segmentation
-    from kosmoscope.types import Description
+    from kosmoscope.results import Description
+    from kosmoscope.segment import Segmentation
 
 SEGMENTS = "segments"
 """Inside a folder of results: where the segments of its descriptions go."""
@@ -144,7 +144,7 @@ class SegmentFiles:
 
 def read_segment(file: Path) -> Segmentation:
     """Read one of its files. Raises `InputError` naming it."""
-    from kosmoscope.masks import Segmentation
+    from kosmoscope.segment import Segmentation
 
     try:
         return Segmentation.from_json(file.read_text(encoding="utf-8"))

@@ -20,8 +20,8 @@ from kosmoscope.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
     from kosmoscope.prompts import Prompt
+    from kosmoscope.results import Description
     from kosmoscope.scope import EncodedImage, Scope
-    from kosmoscope.types import Description
 
     MakePrompts = Callable[[EncodedImage], Sequence[Prompt]]
 

@@ -12,8 +12,8 @@ from kosmoscope.draw.plan import Plan, make_plan
 from kosmoscope.draw.raster import check_rgb, draw_leader, draw_plate, draw_strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.errors import InputError
-from kosmoscope.masks import Segmentation
-from kosmoscope.types import Box, Description, Entity
+from kosmoscope.masks import LabelMap
+from kosmoscope.types import Box, Entity, GroundedCaption
 
 REST_COLOUR: RGB = (40, 42, 46)
 _FILL, _REGION_FILL = 0.4, 0.22
@@ -24,7 +24,7 @@ _BAND = 1 << 22
 
 def draw_segmentation(
     rgb: NDArray[np.uint8],
-    segmentation: Segmentation,
+    segmentation: LabelMap,
     style: DrawStyle = DrawStyle(),
     *,
     fill: float = _FILL,
@@ -71,13 +71,13 @@ def draw_segmentation(
     return out
 
 
-def segment_colours(segmentation: Segmentation) -> list[RGB]:
+def segment_colours(segmentation: LabelMap) -> list[RGB]:
     """The colour of each label, from 0; a phrase has that of its boxes."""
     by_phrase = picture_colours(s.phrase for s in segmentation.segments)
     return [REST_COLOUR, *(by_phrase[s.phrase] for s in segmentation.segments)]
 
 
-def _described(segmentation: Segmentation) -> tuple[Description, list[int]]:
+def _described(segmentation: LabelMap) -> tuple[GroundedCaption, list[int]]:
     """The named segments as entities, with their masks' tight boxes, for plates and legend."""
     image = segmentation.image
     percent = segmentation.areas_percent()
@@ -97,7 +97,7 @@ def _described(segmentation: Segmentation) -> tuple[Description, list[int]]:
         ids.append(segment.id)
     named = sum(percent[i] for i in ids)
     words += f"{', ' if words else ''}rest {100 - named:.0f} %"
-    legend = Description(
+    legend = GroundedCaption(
         image=image, model="", precision="", prompt="", caption=words, text=words, tagged="",
         marked="", raw="", entities=tuple(entities), token_ids=(), finish_reason="stop",
     )  # fmt: skip
@@ -107,7 +107,7 @@ def _described(segmentation: Segmentation) -> tuple[Description, list[int]]:
 def _blend(
     picture: NDArray[np.uint8],
     rgb: NDArray[np.uint8],
-    segmentation: Segmentation,
+    segmentation: LabelMap,
     colours: list[RGB],
     fill: float,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Description and size -> everything that is drawn, in whole pixels. Raster and SVG share it."""
+"""Caption and size -> everything that is drawn, in whole pixels. Raster and SVG share it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmoscope.draw.palette import RGB, picture_colours
 from kosmoscope.draw.strip import Strip, make_strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.draw.text import clean, measure, shorten
-from kosmoscope.types import Description, check_xyxy_norm
+from kosmoscope.types import GroundedCaption, check_xyxy_norm
 
 DARK: RGB = (8, 9, 11)
 """Of plates and of the rim around lines."""
@@ -89,7 +89,7 @@ class Plan:
     rim: int
 
 
-def make_plan(description: Description, image_wh: tuple[int, int], style: DrawStyle) -> Plan:
+def make_plan(description: GroundedCaption, image_wh: tuple[int, int], style: DrawStyle) -> Plan:
     """Lay out a drawing.
 
     The normalised boxes count, so a picture may be drawn at another size than it was read.

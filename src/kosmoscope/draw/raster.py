@@ -15,7 +15,7 @@ from kosmoscope.draw.strip import BACKGROUND, Strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.draw.text import CAP_HEIGHT, font_for
 from kosmoscope.errors import EmptyImageError, UnsupportedImageError
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 Pixels = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ picture."""
 
 
 def annotate(
-    rgb: NDArray[np.uint8], description: Description, style: DrawStyle = DrawStyle()
+    rgb: NDArray[np.uint8], description: GroundedCaption, style: DrawStyle = DrawStyle()
 ) -> NDArray[np.uint8]:
     """Draw a description on its picture.
 

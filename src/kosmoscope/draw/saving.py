@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import struct
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 
 from kosmoscope.draw.raster import check_rgb
 from kosmoscope.errors import ImageNotFoundError, OptionError, OutputError
+from kosmoscope.files.writing import write_file
 from kosmoscope.images.door import PILLOW_RAISES, quiet
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -44,9 +44,8 @@ def save_image(
 ) -> tuple[str, ...]:
     """Write a picture as PNG, JPEG or WebP, by the path's suffix.
 
-    The file is written beside its place under another name and then moved there, so that a
-    process killed at any moment leaves the old file or the new one (after a power cut the file
-    system decides). The sRGB profile is embedded.
+    The file is there whole or not at all (after a power cut the file system decides). The sRGB
+    profile is embedded.
 
     Args:
         rgb: (H, W, 3), HWC, uint8, 0..255, sRGB, upright.
@@ -102,25 +101,8 @@ def save_image(
         Image.fromarray(np.ascontiguousarray(rgb)).save(encoded, format, **options)
     except (OSError, ValueError, MemoryError) as e:
         raise OutputError(f"{target}: cannot be encoded as {format}: {e}") from e
-    _write(target, encoded.getbuffer())
+    write_file(target, encoded.getbuffer())
     return tuple(notes)
-
-
-def _write(target: Path, data: memoryview) -> None:
-    # Not tempfile: its files are private to the user, and these are results to be shared. The
-    # name does not grow with the target's, which may be as long as the file system allows.
-    part = target.parent / f".kosmoscope-{secrets.token_hex(8)}.part"
-    try:
-        try:
-            with part.open("xb") as f:
-                f.write(data)
-            part.replace(target)
-        except BaseException:  # also an interrupt must not leave the part behind
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        reason = e.strerror or str(e)
-        raise OutputError(f"{target}: cannot be written: {reason}") from e
 
 
 def _exif(source: Path, size_wh: tuple[int, int], notes: list[str]) -> bytes | None:

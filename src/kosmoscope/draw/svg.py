@@ -12,14 +12,14 @@ from kosmoscope.draw.strip import BACKGROUND, Run, Strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.draw.text import CAP_HEIGHT, clean, measure
 from kosmoscope.errors import EmptyImageError
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _FONTS = "'DejaVu Sans', Verdana, 'Noto Sans', sans-serif"
 
 
 def annotate_svg(
-    description: Description, *, image_href: str | None = None, style: DrawStyle = DrawStyle()
+    description: GroundedCaption, *, image_href: str | None = None, style: DrawStyle = DrawStyle()
 ) -> str:
     """Draw a description as SVG.
 

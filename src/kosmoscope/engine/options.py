@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from kosmoscope.errors import OptionError
 
@@ -93,3 +93,21 @@ class GenerationOptions:
         fine = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not fine or not math.isfinite(value) or not low <= value <= high:
             raise OptionError(f"{name} is {value!r}; expected a number, {low:g} to {high:g}")
+
+
+class GenerationKeywords(TypedDict, total=False):
+    """The fields of `GenerationOptions` as keywords, for type checkers: a class cannot be asked
+    for them. A test keeps the two the same."""
+
+    max_new_tokens: int
+    min_new_tokens: int
+    num_beams: int
+    length_penalty: float
+    early_stopping: bool
+    temperature: float
+    top_p: float
+    seed: int
+    no_repeat_ngram_size: int
+    stop_sequences: tuple[tuple[int, ...], ...]
+    stop_after_entities: int
+    constrained: bool

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import BoxError, CorruptImageError, ImageError, InputError, OptionError
+from kosmoscope.files.text import reason
 from kosmoscope.images import Limits, read_image
 from kosmoscope.types import XYXY, check_xyxy_norm
 
@@ -235,7 +236,7 @@ class _Tar:
             self._tar = stack.enter_context(tarfile.TarFile(path))
             self._members = {m.name: m for m in self._tar.getmembers() if m.isreg()}
         except (tarfile.TarError, OSError, EOFError) as e:
-            raise InputError(f"{path}: not a readable uncompressed tar: {_line(e)}") from e
+            raise InputError(f"{path}: not a readable uncompressed tar: {reason(e)}") from e
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -247,7 +248,7 @@ class _Tar:
             assert file is not None  # a regular file
             data = file.read(min(member.size, limits.max_bytes + 1))
         except (tarfile.TarError, OSError, EOFError) as e:
-            raise CorruptImageError(f"{self.shown}: {name}", _line(e)) from e
+            raise CorruptImageError(f"{self.shown}: {name}", reason(e)) from e
         if len(data) < min(member.size, limits.max_bytes + 1):
             raise CorruptImageError(f"{self.shown}: {name}", "the tar ends within this file")
         return data
@@ -277,10 +278,6 @@ def _source(folder: Path, name: str, kind: str, stack: ExitStack) -> _Tar | _Fol
     return _Folder(plain) if plain.is_dir() else None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").split("\n")
@@ -300,7 +297,7 @@ def _records(lines: Sequence[str], name: str, path: Path) -> Iterator[Record]:
             if record.file in seen:
                 raise InputError(f"the file {record.file!r} has a record already")
         except (ValueError, RecursionError) as e:  # JSON's errors, and ours
-            raise InputError(f"{path}: line {number}: {_line(e)}") from e
+            raise InputError(f"{path}: line {number}: {reason(e)}") from e
         seen.add(record.file)
         yield record
     if not seen:
@@ -386,4 +383,4 @@ def _classes(path: Path) -> dict[int, str]:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {int(index): str(label) for index, label in data.items()}
     except (OSError, ValueError, AttributeError, RecursionError) as e:
-        raise InputError(f"{path}: expected an object, class index to name: {_line(e)}") from e
+        raise InputError(f"{path}: expected an object, class index to name: {reason(e)}") from e

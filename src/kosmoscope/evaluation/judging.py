@@ -9,7 +9,8 @@ from kosmoscope.evaluation.data import Record, Truth
 from kosmoscope.evaluation.matching import Guess, by_score, match, right_at
 from kosmoscope.evaluation.phrases import Classes, asked_for, label_names, names, scene_names
 from kosmoscope.evaluation.words import CLASS_NAMES
-from kosmoscope.types import XYXY, Description
+from kosmoscope.results import Description
+from kosmoscope.types import XYXY
 
 LARGE = 0.15
 """Share of the picture from which its largest object is expected in the caption."""

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from kosmoscope.evaluation.data import Sample
 from kosmoscope.evaluation.masks import ClassOverlap
 from kosmoscope.evaluation.phrases import Classes
+from kosmoscope.results import Description
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter
 from kosmoscope.segment.run import Wanted, description_prompts, segment_picture
-from kosmoscope.types import Description, ImageInfo
+from kosmoscope.types import ImageInfo
 
 NOBODY = -1
 """The class of pixels that nothing named covers."""

@@ -29,9 +29,9 @@ from kosmoscope.evaluation.judging import (
 from kosmoscope.evaluation.masks import MaskFact, mask_figures, measure_masks
 from kosmoscope.evaluation.partition import PartitionOverlaps
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
+from kosmoscope.results import Description
 from kosmoscope.scope import EncodedImage, Scope
 from kosmoscope.segment.protocol import Segmenter
-from kosmoscope.types import Description
 
 SCHEMA_VERSION = 1
 TOGETHER = 8

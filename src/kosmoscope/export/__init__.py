@@ -1,4 +1,4 @@
-"""Descriptions in other programs' formats, and tagged text of other runs back to descriptions.
+"""Descriptions in other programs' formats.
 
 >>> from kosmoscope.export import Vocabulary, export
 >>> export(descriptions, Path("out"), "coco", vocabulary=Vocabulary.heads())
@@ -15,7 +15,6 @@ from kosmoscope.export.labelme import to_labelme
 from kosmoscope.export.labelstudio import labelstudio_config, to_labelstudio
 from kosmoscope.export.markdown import to_markdown
 from kosmoscope.export.nouns import head_noun
-from kosmoscope.export.parse import parse_tagged
 from kosmoscope.export.pictures import refine
 from kosmoscope.export.run import export, formats, to_jsonl
 from kosmoscope.export.segments import (
@@ -28,7 +27,7 @@ from kosmoscope.export.segments import (
 )
 from kosmoscope.export.supervise import to_supervision
 from kosmoscope.export.tables import to_arrow, to_csv, to_pandas
-from kosmoscope.export.tagged import read_tagged, to_links, to_tagged
+from kosmoscope.export.tagged import to_links, to_tagged
 from kosmoscope.export.voc import to_voc
 from kosmoscope.export.vocabulary import Report, Vocabulary
 from kosmoscope.export.yolo import to_yolo
@@ -43,8 +42,6 @@ __all__ = [
     "formats",
     "head_noun",
     "labelstudio_config",
-    "parse_tagged",
-    "read_tagged",
     "refine",
     "to_arrow",
     "to_coco",

@@ -13,11 +13,11 @@ from kosmoscope._version import __version__
 from kosmoscope.export.names import utf8
 from kosmoscope.export.pictures import PX_DIGITS, Labelled, Picture, labels_of, merge
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 
 def to_coco(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, Any]:
     """Return detection annotations as COCO's dict: images, annotations, categories.
 
@@ -27,7 +27,7 @@ def to_coco(
     return instances(merge(descriptions, vocabulary), vocabulary)
 
 
-def to_coco_captions(descriptions: Iterable[Description]) -> dict[str, Any]:
+def to_coco_captions(descriptions: Iterable[GroundedCaption]) -> dict[str, Any]:
     """Return captions as COCO's dict; the pictures have the ids that `to_coco` gives them."""
     return captions(merge(descriptions, Vocabulary.phrases()))
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from kosmoscope.export.names import printable
 from kosmoscope.export.pictures import inside
-from kosmoscope.export.tagged import segments
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, Description
+from kosmoscope.types import XYXY, GroundedCaption
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 """Okabe and Ito's, who chose them to be told apart by the colour-blind; one a class."""
@@ -49,14 +48,14 @@ _END = "</tbody>\n</table>\n</body>\n</html>\n"
 
 
 def to_html(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return the page."""
     return "".join(html_chunks(descriptions, vocabulary))
 
 
 def html_chunks(
-    descriptions: Iterable[Description], vocabulary: Vocabulary, report: Report | None = None
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
 ) -> Iterator[str]:
     """Yield the page, row by row."""
     report = report if report is not None else Report()
@@ -75,7 +74,7 @@ def _text(text: str) -> str:
     return html.escape(printable(text), quote=True)
 
 
-def _row(description: Description, vocabulary: Vocabulary, report: Report) -> str:
+def _row(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> str:
     image = description.image
     boxes: list[tuple[str, str, XYXY, float | None, str]] = []
     for entity in description.entities:
@@ -95,7 +94,7 @@ def _row(description: Description, vocabulary: Vocabulary, report: Report) -> st
         _text(text)
         if entity is None or not text
         else f'<mark class="{_colour(vocabulary.label(entity.phrase) or "")}">{_text(text)}</mark>'
-        for text, entity in segments(description)
+        for text, entity in description.pieces()
     )
     listed = "".join(
         f'<li><mark class="{colour}"><bdi>{_text(phrase)}</bdi></mark> '

@@ -8,14 +8,14 @@ from typing import Any
 from kosmoscope.export.names import unique_stems, utf8
 from kosmoscope.export.pictures import Labelled, Picture, merge
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 FORMAT_VERSION = "5.5.0"
 """The LabelMe release whose form this is; newer ones read it."""
 
 
 def to_labelme(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, dict[str, Any]]:
     """Return LabelMe's documents, file name -> JSON object, with the pictures' paths as given.
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from kosmoscope.export.names import is_file_path, is_placeholder, printable, utf8
 from kosmoscope.export.pictures import SCORE_DIGITS, inside, number
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, Description, ImageInfo
+from kosmoscope.types import XYXY, GroundedCaption, ImageInfo
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves local files: paths follow, relative to its document root."""
@@ -23,7 +23,7 @@ _PERCENT_DIGITS = 4
 
 
 def to_labelstudio(
-    descriptions: Iterable[Description],
+    descriptions: Iterable[GroundedCaption],
     vocabulary: Vocabulary = Vocabulary.phrases(),
     *,
     prefix: str = LOCAL_FILES,
@@ -89,7 +89,9 @@ def _address(path: str, prefix: str) -> str:
     return prefix + quote(relative.removeprefix(b"./"))
 
 
-def _prediction(description: Description, vocabulary: Vocabulary, report: Report) -> dict[str, Any]:
+def _prediction(
+    description: GroundedCaption, vocabulary: Vocabulary, report: Report
+) -> dict[str, Any]:
     image = description.image
     size = {
         "original_width": image.width,

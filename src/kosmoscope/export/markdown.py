@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from kosmoscope.export.names import base_name, one_space, printable
 from kosmoscope.export.pictures import inside
-from kosmoscope.export.tagged import segments, to_links
+from kosmoscope.export.tagged import to_links
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$:@=^\"'])")
 
@@ -20,14 +20,14 @@ def markdown_text(text: str) -> str:
 
 
 def to_markdown(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return a Markdown document (CommonMark with tables)."""
     return "".join(markdown_chunks(descriptions, vocabulary))
 
 
 def markdown_chunks(
-    descriptions: Iterable[Description], vocabulary: Vocabulary, report: Report | None = None
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
 ) -> Iterator[str]:
     """Yield the document, description by description."""
     report = report if report is not None else Report()
@@ -41,12 +41,12 @@ def markdown_chunks(
         yield _section(description, vocabulary, report)
 
 
-def _section(description: Description, vocabulary: Vocabulary, report: Report) -> str:
+def _section(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> str:
     image = description.image
     title = markdown_text(base_name(image.path)) or "picture"
     caption = "".join(
         f"**{markdown_text(text)}**" if entity and text.strip() else _loose(text)
-        for text, entity in segments(description)
+        for text, entity in description.pieces()
     ).strip()
     links = printable(to_links(description))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", links)), default=0))
@@ -80,7 +80,7 @@ def _loose(text: str) -> str:
     return before + markdown_text(text) + after
 
 
-def _table(description: Description, vocabulary: Vocabulary, report: Report) -> list[str]:
+def _table(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> list[str]:
     lines: list[str] = []
     for entity in description.entities:
         label, known = vocabulary.look_up(entity.phrase)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from kosmoscope.export.names import is_placeholder, utf8
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, Box, Description, ImageInfo
+from kosmoscope.types import XYXY, Box, GroundedCaption, ImageInfo
 
 PX_DIGITS = 3
 """A thousandth of a pixel: far below the grid's cell, and enough for pictures one pixel wide."""
@@ -37,7 +37,7 @@ class Picture:
     """Without repetition, in the order in which they came."""
 
 
-def refine(description: Description) -> Description:
+def refine(description: GroundedCaption) -> GroundedCaption:
     """Return the description with each box's corners replaced by its refined ones, if it has any.
 
     For exports whose boxes should be finer than the model's 32 x 32 grid.
@@ -71,7 +71,7 @@ def inside(xyxy_px: XYXY, image: ImageInfo) -> XYXY | None:
 
 
 def merge(
-    descriptions: Iterable[Description], vocabulary: Vocabulary, report: Report | None = None
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
 ) -> list[Picture]:
     """Return one `Picture` for each picture, in the order in which they first came.
 
@@ -102,7 +102,7 @@ def merge(
 def _add(
     picture: Picture,
     seen: dict[tuple[str, XYXY], int],
-    description: Description,
+    description: GroundedCaption,
     vocabulary: Vocabulary,
     report: Report,
 ) -> None:

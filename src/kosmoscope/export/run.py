@@ -16,9 +16,10 @@ from kosmoscope.export.names import is_file_path, suffix, unique_stems
 from kosmoscope.export.pictures import Picture, merge
 from kosmoscope.export.tagged import tagged_chunks
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.optional import optional
+from kosmoscope.types import GroundedCaption
 
-_Chunks = Callable[[Iterable[Description], Vocabulary, Report], Iterator[str]]
+_Chunks = Callable[[Iterable[GroundedCaption], Vocabulary, Report], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +48,28 @@ class _Job:
             self.filling.place(where + name, picture.image.path, self.how)
 
 
-def to_jsonl(descriptions: Iterable[Description]) -> str:
+def to_jsonl(descriptions: Iterable[GroundedCaption]) -> str:
     """Return JSON lines that `Description.from_json` reads back, exactly."""
     return "".join(map(_json_line, descriptions))
 
 
-def _json_line(description: Description) -> str:
+def _json_line(description: GroundedCaption) -> str:
     return description.to_json() + "\n"
 
 
 def _jsonl(
-    descriptions: Iterable[Description], _vocabulary: Vocabulary, report: Report
+    descriptions: Iterable[GroundedCaption], _vocabulary: Vocabulary, report: Report
 ) -> Iterator[str]:
     yield from map(_json_line, _counted(descriptions, report))
 
 
 def _tagged(
-    descriptions: Iterable[Description], _vocabulary: Vocabulary, report: Report
+    descriptions: Iterable[GroundedCaption], _vocabulary: Vocabulary, report: Report
 ) -> Iterator[str]:
     yield from tagged_chunks(_counted(descriptions, report))
 
 
-def _counted(descriptions: Iterable[Description], report: Report) -> Iterator[Description]:
+def _counted(descriptions: Iterable[GroundedCaption], report: Report) -> Iterator[GroundedCaption]:
     paths: set[str] = set()
     for description in descriptions:
         paths.add(description.image.path)
@@ -141,7 +142,7 @@ def formats() -> tuple[str, ...]:
 
 
 def export(
-    descriptions: Iterable[Description],
+    descriptions: Iterable[GroundedCaption],
     out: Path,
     to: str,
     *,
@@ -186,7 +187,7 @@ def export(
         chunks = _TEXTS[to](descriptions, vocabulary, report)
         write_chunks(out, chunks, overwrite=overwrite)
     elif to == "parquet":
-        tables.optional("pyarrow", "parquet")  # before any file is made
+        optional("pyarrow", "parquet")  # before any file is made
         with replacing(out, overwrite=overwrite) as file:
             tables.write_parquet(file, descriptions, vocabulary, report)
     elif to == "labelstudio":

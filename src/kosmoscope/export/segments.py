@@ -20,7 +20,7 @@ from kosmoscope.export.pictures import PX_DIGITS
 from kosmoscope.export.tables import csv_line
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.export.yolo import data_yaml
-from kosmoscope.masks import Mask, Segment, Segmentation, simplify
+from kosmoscope.masks import LabelMap, Mask, Segment, simplify
 from kosmoscope.types import ImageInfo
 
 _TOLERANCE_PX = 0.75
@@ -28,7 +28,7 @@ _TOLERANCE_PX = 0.75
 
 
 def to_coco_instances(
-    segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, Any]:
     """Return COCO's instance annotations: compressed RLE, exact area, tight box in pixels.
 
@@ -64,7 +64,7 @@ def to_coco_instances(
 
 
 def to_coco_panoptic(
-    segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return COCO's panoptic JSON, and its PNGs by name: id = R + 256 G + 65536 B, 0 is void."""
     pictures: dict[str, bytes] = {}
@@ -98,7 +98,7 @@ def _panoptic(found: _Survey, save: Callable[[str, bytes], object]) -> dict[str,
 
 
 def to_yolo_seg(
-    segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, str]:
     """Return the files of an Ultralytics segmentation set: relative name -> text.
 
@@ -124,7 +124,7 @@ def _yolo(found: _Survey) -> Iterator[tuple[str, str]]:
 
 
 def to_labelme_polygons(
-    segmentations: Iterable[Segmentation], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, dict[str, Any]]:
     """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled."""
     return dict(_labelme(_Survey(segmentations, vocabulary)))
@@ -151,7 +151,7 @@ SEGMENT_FORMATS = ("coco-instances", "coco-panoptic", "yolo-seg", "labelme-polyg
 
 
 def export_segmentations(
-    segmentations: Iterable[Segmentation],
+    segmentations: Iterable[LabelMap],
     out: Path,
     to: str,
     *,
@@ -190,7 +190,7 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _named(segmentation: Segmentation, vocabulary: Vocabulary) -> list[tuple[Segment, str]]:
+def _named(segmentation: LabelMap, vocabulary: Vocabulary) -> list[tuple[Segment, str]]:
     found = []
     for segment in segmentation.segments:
         label = None if segment.kind == "region" else vocabulary.label(segment.phrase)
@@ -202,7 +202,7 @@ def _named(segmentation: Segmentation, vocabulary: Vocabulary) -> list[tuple[Seg
 class _Survey:
     """What must be known of all pictures before the first is written: a first pass."""
 
-    def __init__(self, segmentations: Iterable[Segmentation], vocabulary: Vocabulary) -> None:
+    def __init__(self, segmentations: Iterable[LabelMap], vocabulary: Vocabulary) -> None:
         once = isinstance(segmentations, Iterator)
         self.segmentations = list(segmentations) if once else segmentations
         self.vocabulary = vocabulary
@@ -218,7 +218,7 @@ class _Survey:
                     self._stuff.add(label)
                 yield label
 
-    def named_pictures(self) -> Iterator[tuple[Segmentation, str]]:
+    def named_pictures(self) -> Iterator[tuple[LabelMap, str]]:
         """Each segmentation with the stem of its files."""
         return zip(self.segmentations, unique_stems(self.images), strict=True)
 

@@ -10,13 +10,13 @@ import numpy as np
 from kosmoscope.errors import OptionError
 from kosmoscope.export.names import utf8
 from kosmoscope.export.pictures import merge
-from kosmoscope.export.tables import optional
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.optional import optional
+from kosmoscope.types import GroundedCaption
 
 
 def to_supervision(
-    description: Description,
+    description: GroundedCaption,
     vocabulary: Vocabulary = Vocabulary.phrases(),
     *,
     classes: Sequence[str] | None = None,

@@ -10,14 +10,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from typing import Any, BinaryIO, Final
 
-from kosmoscope.errors import KosmoscopeError
 from kosmoscope.export.names import printable, utf8
 from kosmoscope.export.pictures import NORM_DIGITS, PX_DIGITS, SCORE_DIGITS, inside, number
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, Box, Description, Entity
+from kosmoscope.optional import optional
+from kosmoscope.types import XYXY, Box, Entity, GroundedCaption
 
 COLUMNS: Final[dict[str, str]] = {
     "description": "int",  # counts descriptions from 0
@@ -57,22 +56,8 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _BATCH_ROWS = 10_000
 
 
-def optional(module: str, extra: str) -> Any:
-    """Import an optional library.
-
-    Raises:
-        KosmoscopeError: it is not installed; the message says what to install.
-    """
-    try:
-        return import_module(module)
-    except ImportError as e:
-        raise KosmoscopeError(
-            f"{module} is not installed; install it with: pip install 'kosmoscope[{extra}]'"
-        ) from e
-
-
 def rows(
-    descriptions: Iterable[Description],
+    descriptions: Iterable[GroundedCaption],
     vocabulary: Vocabulary = Vocabulary.phrases(),
     report: Report | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -104,7 +89,7 @@ def rows(
 
 
 def _entity_rows(
-    entity: Entity, description: Description, vocabulary: Vocabulary, report: Report
+    entity: Entity, description: GroundedCaption, vocabulary: Vocabulary, report: Report
 ) -> Iterator[dict[str, Any]]:
     label, known = vocabulary.look_up(entity.phrase)
     if not known:
@@ -167,7 +152,7 @@ def csv_line(values: Iterable[object]) -> str:
 
 
 def csv_chunks(
-    descriptions: Iterable[Description], vocabulary: Vocabulary, report: Report | None = None
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
 ) -> Iterator[str]:
     """Yield CSV, record by record, the heading first."""
     yield csv_line(COLUMNS)
@@ -176,14 +161,14 @@ def csv_chunks(
 
 
 def to_csv(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return a CSV table (UTF-8, comma, RFC 4180 quoting, formulas disarmed: see `csv_cell`)."""
     return "".join(csv_chunks(descriptions, vocabulary))
 
 
 def to_arrow(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> Any:
     """Return a `pyarrow.Table` with `COLUMNS`.
 
@@ -196,7 +181,7 @@ def to_arrow(
 
 def write_parquet(
     file: BinaryIO,
-    descriptions: Iterable[Description],
+    descriptions: Iterable[GroundedCaption],
     vocabulary: Vocabulary,
     report: Report | None = None,
 ) -> None:
@@ -215,7 +200,7 @@ def write_parquet(
 
 
 def to_pandas(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> Any:
     """Return a `pandas.DataFrame` with `COLUMNS`, in nullable types.
 

@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 from kosmoscope.export.names import base_name, printable, suffix, unique_stems
 from kosmoscope.export.pictures import Labelled, Picture, merge
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import Description
+from kosmoscope.types import GroundedCaption
 
 
 def to_voc(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, str]:
     """Return the files of a VOC data set, relative name -> text: ``Annotations/*.xml`` and
     ``ImageSets/Main/default.txt``, the list of their stems."""

@@ -12,11 +12,11 @@ from kosmoscope.export.names import suffix, unique_stems, utf8
 from kosmoscope.export.pictures import NORM_DIGITS, Labelled, Picture, labels_of, merge
 from kosmoscope.export.tables import csv_line
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import Description, ImageInfo
+from kosmoscope.types import GroundedCaption, ImageInfo
 
 
 def to_yolo(
-    descriptions: Iterable[Description], vocabulary: Vocabulary = Vocabulary.phrases()
+    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> dict[str, str]:
     """Return the files of a YOLO data set: relative name -> text.
 

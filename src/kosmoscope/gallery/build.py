@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kosmoscope._version import __version__
-from kosmoscope.errors import OptionError, OutputError
+from kosmoscope.errors import OptionError
+from kosmoscope.files.writing import output_error, write_file
 from kosmoscope.gallery.html import DATA_FILE, make_page
 from kosmoscope.gallery.outlines import collect_outlines
 from kosmoscope.gallery.records import (
@@ -20,8 +20,8 @@ from kosmoscope.gallery.records import (
     short_names,
 )
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
-from kosmoscope.masks import Segmentation
-from kosmoscope.types import Description
+from kosmoscope.masks import LabelMap
+from kosmoscope.types import GroundedCaption
 
 THUMBNAIL_PX = (64, 2048)
 _THREADS = min(4, os.cpu_count() or 1)
@@ -30,13 +30,13 @@ more whole pictures in memory."""
 
 
 def build_gallery(
-    descriptions: Iterable[Description],
+    descriptions: Iterable[GroundedCaption],
     out: Path,
     *,
     title: str = "Pictures, described",
     thumbnail_px: int = 480,
     images_root: Path | None = None,
-    segmentations: Iterable[Segmentation] = (),
+    segmentations: Iterable[LabelMap] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a static gallery: ``out/index.html`` and ``out/thumbs/``.
@@ -100,8 +100,8 @@ def build_gallery(
             data_folder.mkdir(exist_ok=True)
         for name, content in page.data.items():
             if not (data_folder / name).is_file():
-                _write(data_folder / name, content)
-        _write(index, page.index)
+                write_file(data_folder / name, content)
+        write_file(index, page.index)
         # Last: until now the old page could still be open.
         remove_stale(thumbs, {t.name for t in made})
         if data_folder.is_dir():
@@ -109,8 +109,7 @@ def build_gallery(
             if not page.data and not any(data_folder.iterdir()):
                 data_folder.rmdir()
     except OSError as e:
-        where = e.filename if isinstance(e.filename, str) else out
-        raise OutputError(f"{where}: cannot be written: {e.strerror or e}") from e
+        raise output_error(e.filename if isinstance(e.filename, str) else out, e) from e
     return index
 
 
@@ -136,15 +135,3 @@ def _folder(hrefs: list[str]) -> str:
     """The folder that all addresses begin with; empty, or it ends in a slash."""
     folders = [h.split("/")[:-1] for h in hrefs if h]
     return "".join(f"{part}/" for part in folders[0][: common_parts(folders)]) if folders else ""
-
-
-def _write(target: Path, content: bytes) -> None:
-    """In one piece: a reader sees the old file or the new one."""
-    part = target.parent / f".kosmoscope-{secrets.token_hex(8)}.part"
-    try:
-        with part.open("xb") as f:
-            f.write(content)
-        part.replace(target)
-    except BaseException:  # also an interrupt must not leave the part behind
-        part.unlink(missing_ok=True)
-        raise

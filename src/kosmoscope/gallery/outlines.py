@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.masks import Mask, Segmentation, simplify
+from kosmoscope.masks import LabelMap, Mask, simplify
 from kosmoscope.masks.polygons import Ring
 
 SIDE_PX = 360
@@ -22,7 +22,7 @@ Outlines = dict[tuple[str, str], list[tuple[int, str, str]]]
 """By path of the picture and caption: (index of the entity, its phrase, path) of each one."""
 
 
-def collect_outlines(segmentations: Iterable[Segmentation]) -> Outlines:
+def collect_outlines(segmentations: Iterable[LabelMap]) -> Outlines:
     """Return the outlines of all segments that belong to an entity; read once, in order."""
     found: Outlines = {}
     for one in segmentations:

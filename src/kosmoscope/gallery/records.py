@@ -1,4 +1,4 @@
-"""Description -> the few numbers and strings that the page needs.
+"""Caption -> the few numbers and strings that the page needs.
 
 The scripts of the page (`page/data.js`) read these rows; both sides change together. Everything
 is an array, since keys would be most of the data:
@@ -24,9 +24,9 @@ from urllib.parse import quote
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
+from kosmoscope.files.text import shown_name
 from kosmoscope.gallery.outlines import Outlines
-from kosmoscope.images.sources import shown_name
-from kosmoscope.types import Box, Description, Entity, check_xyxy_norm
+from kosmoscope.types import Box, Entity, GroundedCaption, check_xyxy_norm
 
 NORM_STEPS = 10_000
 SCORE_STEPS = 1_000
@@ -75,7 +75,7 @@ class Collected:
 
 
 def collect(
-    descriptions: Iterable[Description], images_root: Path | None, outlines: Outlines
+    descriptions: Iterable[GroundedCaption], images_root: Path | None, outlines: Outlines
 ) -> Collected:
     """Group descriptions by picture; equal ones of one picture count once."""
     out = Collected()
@@ -105,7 +105,9 @@ def _nameless(path: str) -> bool:
     return not path or (path.startswith("<") and path.endswith(">"))
 
 
-def _entry(d: Description, out: Collected, outlines: Sequence[tuple[int, str, str]]) -> list[Any]:
+def _entry(
+    d: GroundedCaption, out: Collected, outlines: Sequence[tuple[int, str, str]]
+) -> list[Any]:
     colours = picture_colours(e.phrase for e in d.entities)
     notes = list(d.warnings)
     entities = [

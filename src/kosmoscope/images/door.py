@@ -24,9 +24,10 @@ from kosmoscope.errors import (
     ImageTooLargeError,
     UnsupportedImageError,
 )
+from kosmoscope.files.text import reason, shown_name
 from kosmoscope.images.colour import srgb_image, to_uint8
 from kosmoscope.images.kinds import HEAD_BYTES, READABLE, Kind, identify
-from kosmoscope.images.sources import ImageSource, Limits, contents, shown_name
+from kosmoscope.images.sources import ImageSource, Limits, contents
 from kosmoscope.images.structure import (
     check_png,
     gif_frames,
@@ -291,7 +292,7 @@ def _reason(e: Exception) -> str:
     # Pillow's text for a header it cannot make sense of names a BytesIO at some address.
     if isinstance(e, UnidentifiedImageError):
         return "its header makes no sense"
-    return shown_name(str(e)) or type(e).__name__
+    return reason(e)
 
 
 _quiet_lock = threading.Lock()

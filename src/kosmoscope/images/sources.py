@@ -19,6 +19,7 @@ from kosmoscope.errors import (
     OptionError,
     UnsupportedImageError,
 )
+from kosmoscope.files.text import shown_name
 
 ImageSource = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
@@ -138,9 +139,3 @@ def _read_all(read: Callable[[int], object], shown: str, limits: Limits) -> byte
         problem = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise ImageNotFoundError(shown, f"cannot be read: {shown_name(problem)}") from e
     raise ImageTooLargeError(shown, f"more than {limits.max_bytes} bytes; expected at most that")
-
-
-def shown_name(text: str) -> str:
-    """Make a name fit for one line of a message: no control characters, no lone surrogates."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return line if len(line) <= 500 else f"{line[:400]}...{line[-90:]}"

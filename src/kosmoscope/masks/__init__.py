@@ -3,9 +3,9 @@
     mask          one mask: area, box, outline
     rle           COCO's run lengths
     polygons      outlines with holes, exact on pixel edges
-    segmentation  the typed result: every pixel of a picture has exactly one name
+    label_map     the typed result: every pixel of a picture has exactly one name
     partition     overlapping proposals -> that
-    labelmap      a segmentation as a picture with a palette
+    label_png     a label map as a picture with a palette
     cutout        what a mask shows, with alpha
 
 Frames of reference: masks are (H, W) of the upright picture; polygons are (x, y) in pixels, corners
@@ -13,19 +13,19 @@ of pixels, so that pixel (i, j) is the square from (j, i) to (j + 1, i + 1).
 """
 
 from kosmoscope.masks.cutout import cut_out
-from kosmoscope.masks.labelmap import read_label_map, write_label_map
+from kosmoscope.masks.label_map import LabelMap, Segment
+from kosmoscope.masks.label_png import read_label_map, write_label_map
 from kosmoscope.masks.mask import Mask
 from kosmoscope.masks.partition import Candidate, partition
 from kosmoscope.masks.polygons import Polygon, mask_polygons, polygons_mask, simplify
 from kosmoscope.masks.rle import decode_rle, encode_rle
-from kosmoscope.masks.segmentation import Segment, Segmentation
 
 __all__ = [
     "Candidate",
+    "LabelMap",
     "Mask",
     "Polygon",
     "Segment",
-    "Segmentation",
     "cut_out",
     "decode_rle",
     "encode_rle",

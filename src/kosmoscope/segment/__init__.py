@@ -4,5 +4,7 @@
 """
 
 from kosmoscope.segment.protocol import BoxPrompt, Point, Proposal, Segmenter
+from kosmoscope.segment.run import load_segmenter
+from kosmoscope.segment.segmentation import Segmentation
 
-__all__ = ["BoxPrompt", "Point", "Proposal", "Segmenter"]
+__all__ = ["BoxPrompt", "Point", "Proposal", "Segmentation", "Segmenter", "load_segmenter"]

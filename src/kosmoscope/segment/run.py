@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import OptionError
-from kosmoscope.masks import Candidate, Segment, Segmentation, partition
+from kosmoscope.masks import Candidate, Segment, partition
 from kosmoscope.masks.partition import rest_regions
 from kosmoscope.segment.classical.words import is_stuff
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter, check_picture
-from kosmoscope.types import Description, ImageInfo
+from kosmoscope.segment.segmentation import Segmentation
+from kosmoscope.types import GroundedCaption, ImageInfo
 
 CLASSICAL, _SAM = "classical", "sam-vit-base"
 CELL = 1 / 32
@@ -52,7 +53,7 @@ class Wanted:
 
 
 def description_prompts(
-    description: Description, image_wh: tuple[int, int] | None = None
+    description: GroundedCaption, image_wh: tuple[int, int] | None = None
 ) -> list[Wanted]:
     """Return a prompt for each box of each entity, finer than the grid where that is known.
 
@@ -79,7 +80,7 @@ def description_prompts(
 
 
 def segment_description(
-    description: Description,
+    description: GroundedCaption,
     rgb: NDArray[np.uint8],
     info: ImageInfo,
     segmenter: Segmenter | str | Path = CLASSICAL,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.errors import KosmoscopeError
+from kosmoscope.optional import optional
 from kosmoscope.segment.classical.clicks import pull, spread_box
 from kosmoscope.segment.classical.cues import pixel_box, scene
 from kosmoscope.segment.classical.prior import Prior, load_prior, score_cues, weigh
@@ -39,7 +38,7 @@ class ClassicalSegmenter:
     name = "classical"
 
     def __init__(self, prior: Prior | None = None) -> None:
-        self._cv2 = _opencv()
+        self._cv2 = optional("cv2", "segment")
         self._prior = prior or load_prior()
 
     def segment(self, picture: NDArray[np.uint8], prompts: Sequence[BoxPrompt]) -> list[Proposal]:
@@ -66,15 +65,6 @@ class ClassicalSegmenter:
         guess = _guess(self._prior, regions, small, prompts, scale, stuff)
         finish = _Finish(self._cv2, picture, work, regions)
         return [finish.answer(guess[b], small[b], boxes[b], stuff[b]) for b in range(len(prompts))]
-
-
-def _opencv() -> Any:
-    try:
-        return import_module("cv2")
-    except ImportError as e:
-        raise KosmoscopeError(
-            "cv2 is not installed; install it with: pip install 'kosmoscope[segment]'"
-        ) from e
 
 
 def _shrunk(cv2: Any, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

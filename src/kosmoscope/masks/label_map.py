@@ -1,16 +1,18 @@
-"""The result of a segmentation: a label map, and what its labels stand for."""
+"""A label map, and what its labels stand for: the values of a segmentation."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError
+from kosmoscope.files.checked import checked, json_object
+from kosmoscope.files.text import reason
 from kosmoscope.masks.mask import Mask
 from kosmoscope.masks.rle import decode_rle, encode_rle
 from kosmoscope.types import XYXY, ImageInfo
@@ -39,8 +41,11 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Segmentation:
-    """Every pixel of a picture with exactly one name: a segment's, or "rest" (0)."""
+class LabelMap:
+    """Every pixel of a picture with exactly one name: a segment's, or "rest" (0).
+
+    The plain values of `kosmoscope.segment.Segmentation`.
+    """
 
     image: ImageInfo
     segmenter: str
@@ -73,7 +78,8 @@ class Segmentation:
             + ("" if s.score is None else f"  {s.score:.2f}")
             for s, area in zip(self.segments, self.areas_percent()[1:], strict=True)
         )
-        return f"Segmentation({self.image.path} {self.image.width}x{self.image.height}\n{parts})"
+        size = f"{self.image.width}x{self.image.height}"
+        return f"{type(self).__name__}({self.image.path} {size}\n{parts})"
 
     def mask(self, id: int) -> Mask:
         """The pixels of a segment; 0: of the rest. Raises `InputError` for other numbers."""
@@ -125,7 +131,7 @@ class Segmentation:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Segmentation:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote.
 
         Raises:
@@ -137,35 +143,42 @@ class Segmentation:
                 f"{SCHEMA_VERSION}"
             )
         try:
-            image = ImageInfo(**data["image"])
-            labels = np.zeros((image.height, image.width), np.uint16)
-            segments = []
-            for entry in data["segments"]:
-                fields = {k: v for k, v in entry.items() if k not in ("rle", "area_px")}
-                if fields["kind"] not in get_args(Kind):
-                    raise TypeError(f"kind is {fields['kind']!r}")
-                if fields["xyxy_px"] is not None:
-                    x1, y1, x2, y2 = (float(v) for v in fields["xyxy_px"])
-                    fields["xyxy_px"] = (x1, y1, x2, y2)
-                segment = Segment(**fields)
-                bits = decode_rle(entry["rle"])
+            stored = checked(dict(data), _Stored)
+            labels = np.zeros((stored.image.height, stored.image.width), np.uint16)
+            for number, entry in enumerate(stored.segments, 1):
+                bits = decode_rle(entry.rle)
                 if bits.shape != labels.shape or labels[bits].any():
-                    raise TypeError(f"the mask of segment {segment.id} does not fit the others")
-                labels[bits] = segment.id
-                segments.append(segment)
-            return cls(image, str(data["segmenter"]), labels, tuple(segments),
-                       str(data["caption"]), float(data["seconds"]))  # fmt: skip
+                    raise InputError(f"the mask of segment {number} does not fit the others")
+                labels[bits] = number
+            names = {f.name for f in fields(Segment)}
+            segments = tuple(
+                Segment(**{n: getattr(entry, n) for n in names}) for entry in stored.segments
+            )
+            return cls(
+                stored.image, stored.segmenter, labels, segments, stored.caption, stored.seconds
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as e:
-            problem = " ".join(str(e).split())[:200]
-            raise InputError(f"not a segmentation of schema {SCHEMA_VERSION}: {problem}") from e
+            raise InputError(f"not a segmentation of schema {SCHEMA_VERSION}: {reason(e)}") from e
 
     @classmethod
-    def from_json(cls, text: str) -> Segmentation:
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises `InputError` as `from_dict` does."""
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as e:
-            raise InputError(f"not JSON: {e}") from e
-        if not isinstance(data, dict):
-            raise InputError("not a segmentation: expected a JSON object")
-        return cls.from_dict(data)
+        return cls.from_dict(json_object(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredSegment(Segment):
+    """A segment as JSON has it."""
+
+    rle: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What `LabelMap.to_dict` writes and `from_dict` needs."""
+
+    image: ImageInfo
+    segmenter: str
+    segments: tuple[_StoredSegment, ...]
+    caption: str
+    seconds: float

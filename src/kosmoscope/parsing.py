@@ -8,14 +8,16 @@ output.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import cast
 
 from kosmoscope.errors import BoxError, InputError, OptionError, PromptError
+from kosmoscope.export.tagged import ESCAPES, HEADING
 from kosmoscope.reading import ReadEntity, marked, read, tagged
+from kosmoscope.results import Description
 from kosmoscope.tokens import SPECIALS, TAGS, Tokenizer, TokenSet, cells_to_xyxy
-from kosmoscope.types import Box, Description, Entity, ImageInfo
+from kosmoscope.types import Box, Entity, ImageInfo
 
 _OFF_GRID = "<patch_index>"
 _NAMES = (*SPECIALS, *TAGS, _OFF_GRID)
@@ -24,6 +26,7 @@ _MARKUP = re.compile("|".join([*map(re.escape, _NAMES[:-1]), r"<patch_index_(\d{
 _MAX_RUNS = 65_536
 """Runs of text in one output: a model's longest one has 2,048 tokens."""
 _MAX_SIDE = 256
+_UNESCAPES = {escape[1]: character for character, escape in ESCAPES.items()}
 
 
 @lru_cache(maxsize=4)
@@ -198,3 +201,38 @@ def _split(
             return [*before, *lexer.run(piece[:left])], [*lexer.run(piece[left:]), *after]
         return [*before, i], after
     raise AssertionError("the prompt ends after the text")
+
+
+def read_tagged(text: str, *, model: str = "unknown", side: int = 32) -> Iterator[Description]:
+    """Yield the descriptions of a file that `to_tagged` wrote, parsed with `parse_tagged`.
+
+    Raises:
+        InputError: the heading is missing, or a line is of another shape; the message has its
+            number.
+    """
+    lines = text.removeprefix("\ufeff").split("\n")
+    if lines[0].rstrip("\r") != HEADING:
+        raise InputError(f"line 1: expected the heading {HEADING!r}")
+    for number, line in enumerate(lines[1:], 2):
+        fields = line.rstrip("\r").split("\t")
+        if fields == [""]:
+            continue
+        try:
+            path, width, height, tagged = map(_unescaped, fields)
+            image_wh = int(width), int(height)
+        except ValueError as e:
+            raise InputError(f"line {number}: expected picture, width, height and text") from e
+        try:
+            description = parse_tagged(tagged, image_wh, path=path, model=model, side=side)
+        except InputError as e:
+            raise InputError(f"line {number}: {e}") from e
+        yield description
+
+
+def _unescaped(field: str) -> str:
+    def undo(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(int(match[1], 16))
+        return _UNESCAPES.get(match[2], match[0])
+
+    return re.sub(r"\\(?:u([0-9a-f]{4})|(.))", undo, field)

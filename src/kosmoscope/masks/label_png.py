@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.errors import InputError
+from kosmoscope.files.writing import write_file
 
 RGB = tuple[int, int, int]
 
@@ -36,14 +37,9 @@ def label_map_png(labels: NDArray[np.uint16], colours: Sequence[RGB] = ()) -> by
 def write_label_map(
     path: str | Path, labels: NDArray[np.uint16], colours: Sequence[RGB] = ()
 ) -> Path:
-    """Write `label_map_png`. A file there is replaced as a whole."""
+    """Write `label_map_png`. A file there is replaced as a whole. Raises `OutputError`."""
     target = Path(path)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.write_bytes(label_map_png(labels, colours))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(target, label_map_png(labels, colours))
     return target
 
 

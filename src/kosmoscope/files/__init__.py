@@ -1,0 +1,10 @@
+"""The bottom room: files and folders that are there whole or not at all, locks, JSON, plain text.
+
+text      one line for a message, text that a file format can hold
+writing   one file, in one piece
+folders   a folder of files, in one piece
+locks     one writer per folder
+checked   JSON to checked values
+
+Everything that kosmoscope writes goes through here; nothing here knows what it is.
+"""

@@ -1,0 +1,66 @@
+"""A folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kosmoscope.files.writing import beside, sync_folder
+
+
+@contextmanager
+def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends without an exception.
+
+    Args:
+        target: where to; parents are made. An empty folder there is always replaced.
+        replace: put it in the place of a folder that has files, which is moved aside first and
+            then removed; otherwise what appeared there meanwhile is kept.
+
+    Raises:
+        FileExistsError: there is something, and not `replace`.
+        OSError: it cannot be written. Nothing is left behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = beside(target.absolute())
+    stage.mkdir()
+    try:
+        yield stage
+        _sync(stage)
+        _publish(stage, target, replace=replace)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _publish(stage: Path, target: Path, *, replace: bool) -> None:
+    if target.is_dir() and not any(target.iterdir()):
+        with contextlib.suppress(OSError):
+            target.rmdir()
+    old: Path | None = None
+    if replace and os.path.lexists(target):
+        old = beside(target)
+        target.rename(old)
+    try:
+        # Onto a folder with files, or onto a file, no system renames a folder: what another
+        # process put there meanwhile stays.
+        stage.rename(target)
+    except OSError as e:
+        if old is not None:
+            old.rename(target)
+        if os.path.lexists(target):
+            raise FileExistsError(e.errno, "exists already", str(target)) from e
+        raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())

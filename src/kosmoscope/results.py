@@ -1,0 +1,208 @@
+"""Results that can do something with themselves: be drawn, segmented, exported, shown.
+
+The values are `kosmoscope.types`'; this room stands above those that do the work, and each method
+imports what it needs when it is used, so that importing the package stays fast.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kosmoscope.types import GroundedCaption
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from kosmoscope.draw import DrawStyle
+    from kosmoscope.images import ImageSource, Picture
+    from kosmoscope.segment import Segmentation, Segmenter
+
+
+class Description(GroundedCaption):
+    """What the model said about a picture."""
+
+    __slots__ = ()
+
+    def draw(self, image: ImageSource | None = None, style: DrawStyle | None = None) -> Image:
+        """Draw the boxes and phrases on the picture.
+
+        Args:
+            image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
+            style: None for the standard one.
+
+        Returns:
+            A new picture, upright, RGB, of the picture's size (with `style.caption` taller).
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        from PIL import Image
+
+        return Image.fromarray(self._drawn(image, style))
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        image: ImageSource | None = None,
+        style: DrawStyle | None = None,
+        *,
+        quality: int = 90,
+    ) -> Path:
+        """Write the annotated picture as PNG, JPEG, WebP or SVG, by the path's suffix.
+
+        EXIF data are kept where the picture is a file. The file is there whole or not at all.
+
+        Args:
+            path: where to; the folder exists, a file there is replaced.
+            image: as for `draw`.
+            style: as for `draw`.
+            quality: 1..100, of JPEG and WebP.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            OptionError: an unknown suffix, a quality out of range.
+            OutputError: it cannot be written.
+        """
+        from kosmoscope.draw import save_image
+        from kosmoscope.files.writing import write_text
+
+        target = Path(path)
+        if target.suffix.lower() == ".svg":
+            write_text(target, self.to_svg(style))
+            return target
+        source = self.image.path if image is None else image
+        file = source if isinstance(source, str | PathLike) else None
+        save_image(self._drawn(image, style), target, quality=quality, exif_from=file)
+        return target
+
+    def segment(
+        self,
+        image: ImageSource | None = None,
+        segmenter: Segmenter | str | Path = "classical",
+        *,
+        regions: bool = False,
+    ) -> Segmentation:
+        """Turn the boxes into pixels: every pixel of the picture gets exactly one name.
+
+        Args:
+            image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
+            segmenter: a name for `load_segmenter`, or what that returned.
+            regions: divide what nobody named into unnamed coherent regions.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            KosmoscopeError: the segmenter's library is not installed.
+        """
+        from kosmoscope.segment.run import segment_description
+
+        picture = self._picture(image)
+        return segment_description(self, picture.rgb, picture.info, segmenter, regions=regions)
+
+    def to_svg(self, style: DrawStyle | None = None) -> str:
+        """Return the drawing as an SVG overlay that refers to the picture by its path."""
+        from kosmoscope.draw import DrawStyle, annotate_svg
+
+        return annotate_svg(self, image_href=self.image.path, style=style or DrawStyle())
+
+    def to_coco(self, **options: Any) -> dict[str, Any]:
+        """Return COCO's detection JSON; see `kosmoscope.export.to_coco` for the options."""
+        from kosmoscope.export import to_coco
+
+        return to_coco([self], **options)
+
+    def to_coco_captions(self) -> dict[str, Any]:
+        """Return COCO's captions JSON."""
+        from kosmoscope.export import to_coco_captions
+
+        return to_coco_captions([self])
+
+    def to_yolo(self, **options: Any) -> dict[str, str]:
+        """Return Ultralytics YOLO's files, name -> text; see `kosmoscope.export.to_yolo`."""
+        from kosmoscope.export import to_yolo
+
+        return to_yolo([self], **options)
+
+    def to_voc(self, **options: Any) -> dict[str, str]:
+        """Return Pascal VOC's files, name -> XML; see `kosmoscope.export.to_voc`."""
+        from kosmoscope.export import to_voc
+
+        return to_voc([self], **options)
+
+    def to_labelme(self, **options: Any) -> dict[str, Any]:
+        """Return LabelMe's files, name -> data; see `kosmoscope.export.to_labelme`."""
+        from kosmoscope.export import to_labelme
+
+        return to_labelme([self], **options)
+
+    def to_labelstudio(self, **options: Any) -> list[dict[str, Any]]:
+        """Return Label Studio's tasks with predictions; see `kosmoscope.export.to_labelstudio`."""
+        from kosmoscope.export import to_labelstudio
+
+        return to_labelstudio([self], **options)
+
+    def to_csv(self, **options: Any) -> str:
+        """Return a table with a row for each box; see `kosmoscope.export.to_csv`."""
+        from kosmoscope.export import to_csv
+
+        return to_csv([self], **options)
+
+    def to_html(self, **options: Any) -> str:
+        """Return a small page; see `kosmoscope.export.to_html`."""
+        from kosmoscope.export import to_html
+
+        return to_html([self], **options)
+
+    def to_markdown(self, **options: Any) -> str:
+        """Return a document; see `kosmoscope.export.to_markdown`."""
+        from kosmoscope.export import to_markdown
+
+        return to_markdown([self], **options)
+
+    def to_links(self) -> str:
+        """Return the caption with Kosmos-2's own links: ``[a dog](<patch_index_...>)``."""
+        from kosmoscope.export import to_links
+
+        return to_links(self)
+
+    def to_supervision(self, **options: Any) -> Any:
+        """Return `supervision.Detections` (extra ``supervision``)."""
+        from kosmoscope.export import to_supervision
+
+        return to_supervision(self, **options)
+
+    def to_arrow(self, **options: Any) -> Any:
+        """Return a `pyarrow.Table` with a row for each box (extra ``parquet``)."""
+        from kosmoscope.export import to_arrow
+
+        return to_arrow([self], **options)
+
+    def to_pandas(self, **options: Any) -> Any:
+        """Return a `pandas.DataFrame` with a row for each box (extra ``pandas``)."""
+        from kosmoscope.export import to_pandas
+
+        return to_pandas([self], **options)
+
+    def _picture(self, image: ImageSource | None) -> Picture:
+        from kosmoscope.images import read_image
+
+        return read_image(self.image.path if image is None else image)
+
+    def _drawn(self, image: ImageSource | None, style: DrawStyle | None) -> NDArray[np.uint8]:
+        from kosmoscope.draw import DrawStyle, annotate
+
+        return annotate(self._picture(image).rgb, self, style or DrawStyle())
+
+    def _repr_html_(self) -> str:
+        """Return the picture with its boxes, and the caption in their colours, for a notebook."""
+        from kosmoscope.draw.notebook import caption_html
+        from kosmoscope.errors import ImageError
+
+        try:
+            rgb = self._picture(None).rgb
+        except ImageError:  # it was never a file, or it is gone: the boxes are shown alone
+            rgb = None
+        return caption_html(self, rgb)

@@ -1,0 +1,79 @@
+"""The result of a segmentation: a label map that draws and exports itself."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kosmoscope.errors import ImageError
+from kosmoscope.images import ImageSource, read_image
+from kosmoscope.masks import LabelMap
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from kosmoscope.draw import DrawStyle
+
+
+class Segmentation(LabelMap):
+    """Every pixel of a picture with exactly one name: a segment's, or "rest" (0)."""
+
+    __slots__ = ()
+
+    def draw(self, image: ImageSource | None = None, style: DrawStyle | None = None) -> Image:
+        """Draw the segments on the picture: fills, contours and numbered plates.
+
+        Args:
+            image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
+            style: None for the standard one.
+
+        Returns:
+            A new picture, upright, RGB, of the picture's size (with `style.caption` taller).
+
+        Raises:
+            ImageError: the picture cannot be read.
+            InputError: it has another size.
+        """
+        from PIL import Image
+
+        return Image.fromarray(self._drawn(image, style))
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        image: ImageSource | None = None,
+        style: DrawStyle | None = None,
+        *,
+        quality: int = 90,
+    ) -> Path:
+        """Write the drawing as PNG, JPEG or WebP, by the path's suffix; see `save_image`.
+
+        Args:
+            path: where to; the folder exists, a file there is replaced.
+            image: as for `draw`.
+            style: as for `draw`.
+            quality: 1..100, of JPEG and WebP.
+        """
+        from kosmoscope.draw import save_image
+
+        save_image(self._drawn(image, style), path, quality=quality)
+        return Path(path)
+
+    def _drawn(self, image: ImageSource | None, style: DrawStyle | None) -> Any:
+        from kosmoscope.draw import DrawStyle, draw_segmentation
+
+        picture = read_image(self.image.path if image is None else image)
+        return draw_segmentation(picture.rgb, self, style or DrawStyle())
+
+    def _repr_html_(self) -> str:
+        """Return the picture with its segments, and their names, for a notebook."""
+        from kosmoscope.draw.notebook import label_map_html
+
+        try:
+            rgb = read_image(self.image.path).rgb
+        except ImageError:  # it was never a file, or it is gone: the labels are shown alone
+            rgb = None
+        return label_map_html(
+            self, rgb if rgb is None or rgb.shape[:2] == self.labels.shape else None
+        )
