@@ -369,8 +369,6 @@ def test_an_error_in_any_stage_stops_all_and_comes_out_once(
             patch.setattr("kosmoscope.batch.walk.os.scandir", broken)
         else:
             changes["on_picture" if stage == "hook" else "progress"] = broken
-        if stage == "disk":  # the lock's file is written as well
-            patch.setattr("kosmoscope.batch.lock.os.write", broken)
         with pytest.raises(BrokenError) as caught:
             run(**changes)
     assert caught.value.__context__ is None

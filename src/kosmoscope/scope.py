@@ -150,6 +150,8 @@ class Scope:
         self.pixel_spec = PixelSpec.from_config(read_object(file), str(file))
         self.model = converted.manifest.name
         self.precision: Precision = converted.manifest.precision
+        self.source_sha256 = converted.manifest.source_sha256[:16]
+        """First digits of the hash of the checkpoint that it was converted from."""
         self.limits = limits or Limits()
         self._grammars = {
             grounded: Grammar(self.tokenizer.tokens, grounded=grounded)

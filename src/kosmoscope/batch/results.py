@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 
 from kosmoscope.batch.names import key_of
 from kosmoscope.errors import InputError
+from kosmoscope.files.checked import json_object
 from kosmoscope.results import Description
 
 RESULTS = "results.jsonl"
@@ -78,13 +78,11 @@ def _lines(lines: Any, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as e:
+            record = json_object(line)
+        except InputError as e:
             if not line.endswith(b"\n") and number > 1:
                 return  # torn by a kill; a batch that goes on repairs it
-            raise InputError(f"{shown}: line {number} is not JSON: {e}") from e
-        if not isinstance(record, dict):
-            raise InputError(f"{shown}: line {number} is not a JSON object")
+            raise InputError(f"{shown}: line {number}: {e}") from e
         yield number, record
 
 

@@ -18,7 +18,6 @@ from types import FrameType, TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 from kosmoscope._version import __version__
-from kosmoscope.batch.names import safe_name
 from kosmoscope.batch.sources import STDIN, Source, find_pictures, watch_pictures
 from kosmoscope.batch.stages import (
     AHEAD,
@@ -38,6 +37,7 @@ from kosmoscope.batch.tasks import Task, check_prompts, checked
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.sessions import thread_count
 from kosmoscope.errors import OptionError
+from kosmoscope.files.text import utf8
 from kosmoscope.scope import Scope
 
 BATCH_SIZE = 8
@@ -333,9 +333,11 @@ def _end(store: Store, count: _Count, state: str) -> None:
 
 
 def _model(scope: Scope) -> dict[str, str]:
-    # The engine's key is the first 16 digits of the source's hash, then the precision.
-    source = scope.engine.key.rpartition("-")[0]
-    return {"name": scope.model, "precision": scope.precision, "source_sha256": source}
+    return {
+        "name": scope.model,
+        "precision": scope.precision,
+        "source_sha256": scope.source_sha256,
+    }
 
 
 def _about(store: Store, sources: Sequence[str | Path], batch_size: int) -> dict[str, Any]:
@@ -346,7 +348,7 @@ def _about(store: Store, sources: Sequence[str | Path], batch_size: int) -> dict
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
-        "sources": [safe_name(os.fspath(source)) for source in sources],
+        "sources": [utf8(os.fspath(source)) for source in sources],
         "batch_size": batch_size,
         "ahead": AHEAD,
         "state": "running",

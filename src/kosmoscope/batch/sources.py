@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kosmoscope.batch.lists import LIST_EXTENSIONS, check_list, read_list, read_stream
-from kosmoscope.batch.names import key_of, named, safe_name
+from kosmoscope.batch.names import key_of, named
 from kosmoscope.batch.walk import (
     Found,
     Identity,
@@ -24,7 +24,7 @@ from kosmoscope.batch.walk import (
     walk,
 )
 from kosmoscope.errors import InputError, OptionError
-from kosmoscope.files.text import shown_name
+from kosmoscope.files.text import shown_name, utf8
 
 STDIN = "-"
 
@@ -42,7 +42,7 @@ class Source:
     @property
     def name(self) -> str:
         """The path as text that is safe in JSON."""
-        return safe_name(self.path)
+        return utf8(self.path)
 
     @property
     def key(self) -> str:

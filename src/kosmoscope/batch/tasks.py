@@ -89,10 +89,8 @@ def checked(tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 def check_prompts(scope: Scope, tasks: Sequence[Task]) -> None:
     """Raise `PromptError` if a task cannot be asked: before the first picture is read."""
-    limit = scope.engine.config.text.max_positions
     for task in tasks:
-        ids = task.prompt(b"").compile(scope.tokenizer, scope.engine.slot_ids).ids
-        if len(ids) >= limit:
-            raise PromptError(
-                f"task {task.key}: the prompt has {len(ids)} tokens; the model reads {limit}"
-            )
+        try:
+            scope.check(task.prompt(b""))
+        except PromptError as e:
+            raise PromptError(f"task {task.key}: {e}") from e

@@ -14,6 +14,8 @@ import typer
 
 from kosmoscope.cli import terminal
 from kosmoscope.errors import OptionError
+from kosmoscope.files.text import one_line
+from kosmoscope.files.writing import write_text
 
 if TYPE_CHECKING:
     from kosmoscope.draw import DrawStyle
@@ -74,7 +76,6 @@ class Annotator:
             OutputError: it cannot be written.
         """
         from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
-        from kosmoscope.export.atomic import write_chunks
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
@@ -88,12 +89,12 @@ class Annotator:
         if self.format is ImageFormat.SVG:
             href = os.path.relpath(source, self.folder)
             svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_chunks(target, [svg], overwrite=True)
+            write_text(target, svg)
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)
         for text in save_image(drawn, target, quality=self.quality, exif_from=source):
-            terminal.note(f"{terminal.path_text(source)}: {text}")
+            terminal.note(f"{one_line(source)}: {text}")
         return target
 
     def place(self, path: str) -> Path:
@@ -116,7 +117,7 @@ class Annotator:
 def batch_name(path: str, task: str, tasks: int) -> str:
     """A name that only path and task decide, so that a batch that goes on makes the same ones."""
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    stem = terminal.printable(Path(path).stem)[:80] or "picture"
+    stem = one_line(Path(path).stem)[:80] or "picture"
     return f"{stem}-{digest}" + (f"-{task}" if tasks > 1 else "")
 
 

@@ -16,6 +16,8 @@ from kosmoscope.cli.options import DEFAULTS, Format, help_text
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.work import Work
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.files.text import one_line
+from kosmoscope.files.writing import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,7 +152,7 @@ def evaluate(
     for path in (output, details):
         _check_target(path)
     if output is not None and output == details:
-        raise OptionError(f"--output and --details are both {terminal.path_text(output)}")
+        raise OptionError(f"--output and --details are both {one_line(output)}")
     try:
         chosen = EvaluationOptions(
             sets=tuple(sets or ()),
@@ -166,7 +168,7 @@ def evaluate(
             str(e).replace("limit", "--limit").replace("metric ", "--metrics ")
         ) from e
     if not data.is_dir():  # before a conversion that may take minutes
-        raise InputError(f"{terminal.path_text(data)}: is not a folder")
+        raise InputError(f"{one_line(data)}: is not a folder")
     tool = None
     if segmenter is not None:
         from kosmoscope.segment.run import load_segmenter
@@ -200,14 +202,12 @@ def _listed(metrics: str) -> tuple[str, ...]:
 def _check_target(path: Path | None) -> None:
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         expected = "expected the name of a file in a folder that exists"
-        raise OptionError(f"{terminal.path_text(path)}: {expected}")
+        raise OptionError(f"{one_line(path)}: {expected}")
 
 
 def _write(path: Path | None, chunks: list[str] | Iterator[str]) -> None:
     if path is not None:
-        from kosmoscope.export.atomic import write_chunks
-
-        write_chunks(path, chunks, overwrite=True)
+        write_text(path, chunks)
 
 
 Row = tuple[str, "Mapping[str, Any]"]
@@ -218,18 +218,18 @@ def _shown(found: Evaluation, report: Mapping[str, Any]) -> list[RenderableType]
 
     sets = ", ".join(f"{name} {s['evaluated']}" for name, s in report["sets"].items())
     parts: list[RenderableType] = [
-        terminal.printable(f"{found.model} {found.precision}, pictures: {sets or 'none'}")
+        one_line(f"{found.model} {found.precision}, pictures: {sets or 'none'}")
     ]
     if found.interrupted:
         parts.append("interrupted: figures of what was evaluated until then")
     shares = columns("", "share", "95 %", "of", right=(1, 2, 3))
     for label, share in _rows(report["figures"]):
-        shares.add_row(terminal.printable(label), *_share(share))
+        shares.add_row(one_line(label), *_share(share))
     if shares.row_count:
         parts += ["", shares]
     for name, some in (report["figures"].get("captions") or {}).items():
         scores = "  ".join(f"{k} {v:.3f}" for k, v in some.items() if "-" in k)
-        parts += ["", terminal.printable(f"captions of {name} ({some['pictures']}): {scores}")]
+        parts += ["", one_line(f"captions of {name} ({some['pictures']}): {scores}")]
     masks = report["figures"].get("masks")
     if masks is not None:
         parts += _mask_tables(masks)
@@ -275,7 +275,7 @@ def _mask_tables(masks: Mapping[str, Any]) -> list[RenderableType]:
             f"{value(some['true_boxes_miou'])} from the true boxes, "
             f"{value(some['predicted_boxes_miou'])} from the model's"
         )
-        parts.append(terminal.printable(line))
+        parts.append(one_line(line))
     return parts
 
 

@@ -22,6 +22,7 @@ from kosmoscope.cli.annotated import (
 from kosmoscope.cli.edge import FAILED
 from kosmoscope.cli.options import Format, help_text
 from kosmoscope.errors import ImageError, InputError, OptionError
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Result
@@ -103,7 +104,7 @@ def draw(
             terminal.error(str(e))
             failed = True
             continue
-        terminal.emit(terminal.path_text(file))
+        terminal.emit(one_line(file))
     if failed:
         raise typer.Exit(FAILED)
 
@@ -143,7 +144,7 @@ def gallery(
     if results == "-" or (output is None and not source.is_dir()):
         raise OptionError(f"{results} is no folder of results: say where to with --output FOLDER")
     if segments is not None and not segments.is_dir():
-        raise OptionError(f"--segments {terminal.path_text(segments)}: is not a folder")
+        raise OptionError(f"--segments {one_line(segments)}: is not a folder")
     masks = segments or segments_in(source)
     terminal.emit(show_gallery(source, output or source / GALLERY, title, segments=masks))
 
@@ -213,7 +214,7 @@ def export(
         report=report,
     )
     _tell(report)
-    terminal.emit(terminal.path_text(out))
+    terminal.emit(one_line(out))
 
 
 def parse(

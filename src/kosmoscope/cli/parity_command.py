@@ -16,6 +16,7 @@ from kosmoscope.cli.progress import Steps
 from kosmoscope.cli.render import columns
 from kosmoscope.cli.work import STDIN, check_stdin, check_threads, chosen_model
 from kosmoscope.errors import ImageError
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +83,7 @@ def parity(
         terminal.emit(terminal.json_line(report.to_dict()))
     else:
         of = f"{report.texts} texts about {_count(report.images, 'picture')}"
-        terminal.emit_rich(f"{terminal.printable(report.model)}, {of}", "", _table(report))
+        terminal.emit_rich(f"{one_line(report.model)}, {of}", "", _table(report))
     if len(good) < len(images):
         raise typer.Exit(FAILED)
 

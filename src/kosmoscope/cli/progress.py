@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from kosmoscope.cli import terminal
 from kosmoscope.cli.render import size_text
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -80,7 +81,7 @@ class _Spinner(_Shown):
 def _plain(text: str) -> Text:
     from rich.text import Text
 
-    return Text(terminal.printable(text))
+    return Text(one_line(text))
 
 
 class Download(_Shown):
@@ -88,7 +89,7 @@ class Download(_Shown):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = terminal.printable(name)
+        self._name = one_line(name)
         self._tenths = -1
         self._bar: _Bar | None = None
 

@@ -21,6 +21,7 @@ from kosmoscope.cli.render import columns
 from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFiles, SegmentFolder, jobs_of
 from kosmoscope.cli.work import Work, check_threads, expanded
 from kosmoscope.errors import BoxError, ImageError, OptionError
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -169,10 +170,9 @@ def segment(
     with ExitStack() as stack:
         folder = None
         if output is not None:
-            from kosmoscope.batch.lock import FolderLock
+            from kosmoscope.files.locks import locked
 
-            output.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FolderLock(output))
+            stack.enter_context(locked(output))
             folder = SegmentFolder(output, settings, overwrite=overwrite, cutout=cutout)
         files = [None if folder is None else folder.file(job) for job in jobs]
         left = [
@@ -306,9 +306,9 @@ def _described(found: Segmentation) -> list[Table | str]:
     percent, pixels = found.areas_percent(), found.areas_px()
     for part in found.segments:
         score = "-" if part.score is None else f"{part.score:.2f}"
-        table.add_row(str(part.id), terminal.printable(part.phrase), part.kind,
+        table.add_row(str(part.id), one_line(part.phrase), part.kind,
                       f"{percent[part.id]:.1f}", str(pixels[part.id]), score)  # fmt: skip
     table.add_row("0", "rest", "", f"{percent[0]:.1f}", str(pixels[0]), "-")
-    head = f"{terminal.path_text(image.path)}  {image.width}x{image.height}"
-    caption = [terminal.printable(found.caption)] if found.caption else []
+    head = f"{one_line(image.path)}  {image.width}x{image.height}"
+    caption = [one_line(found.caption)] if found.caption else []
     return [head, *caption, table, f"{found.segmenter}, {found.seconds:.2f} s\n"]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope.errors import FolderMismatchError, InputError
+from kosmoscope.files.checked import read_object
+from kosmoscope.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
     from kosmoscope.images import Picture
@@ -58,14 +60,12 @@ class SegmentFolder:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool, cutout: bool
     ) -> None:
-        from kosmoscope.export.atomic import write_chunks
-
         self.folder, self._cutout, self._overwrite = folder, cutout, overwrite
         self._taken: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / SETTINGS
         now = json.loads(json.dumps(dict(settings)))
-        before = _settings(target)
+        before = read_object(target) if target.exists() else None
         if before is not None and before != now and not overwrite:
             names = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
             told = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names)
@@ -73,7 +73,7 @@ class SegmentFolder:
                 f"{folder} was made with other options ({told}): choose another folder, or "
                 "--overwrite"
             )
-        write_chunks(target, [json.dumps(now, indent=2), "\n"], overwrite=True)
+        write_text(target, json.dumps(now, indent=2) + "\n")
 
     def file(self, job: Job) -> Path:
         """Where a job's JSON goes: by its place in the order for pictures, by path for results."""
@@ -93,9 +93,9 @@ class SegmentFolder:
         if self._overwrite or not file.is_file():
             return False
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_object(file)
             path, caption = found["image"]["path"], found["caption"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InputError, KeyError, TypeError):
             return False
         said = caption if job.description is None else job.description.caption
         return bool(path == job.path and caption == said)
@@ -103,7 +103,6 @@ class SegmentFolder:
     def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
         """Write the files of one picture, each atomically."""
         from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
-        from kosmoscope.export.atomic import write_chunks
         from kosmoscope.masks import cut_out, write_label_map
 
         stem = file.with_name(file.name.removesuffix(_SUFFIX))
@@ -113,11 +112,9 @@ class SegmentFolder:
         if self._cutout:
             for part in found.segments:
                 words = re.sub(r"[^\w]+", "-", part.phrase.lower()).strip("-")[:40]
-                path = _beside(stem, f"-{part.id}-{words}.png")
-                temporary = path.with_name(f".{path.name}.part")
-                cut_out(picture.rgb, found.mask(part.id)).save(temporary, "PNG")
-                temporary.replace(path)
-        write_chunks(file, [found.to_json() + "\n"], overwrite=True)
+                with replacing(_beside(stem, f"-{part.id}-{words}.png")) as png:
+                    cut_out(picture.rgb, found.mask(part.id)).save(png, "PNG")
+        write_text(file, found.to_json() + "\n")
 
 
 class SegmentFiles:
@@ -152,16 +149,6 @@ def read_segment(file: Path) -> Segmentation:
         raise InputError(f"{file}: {e}") from e
     except (OSError, ValueError) as e:
         raise InputError(f"{file}: cannot be read: {e}") from e
-
-
-def _settings(file: Path) -> dict[str, Any] | None:
-    if not file.exists():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise InputError(f"{file}: cannot be read: {e}") from e
-    return found if isinstance(found, dict) else {}
 
 
 def _beside(stem: Path, ending: str) -> Path:

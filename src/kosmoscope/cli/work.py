@@ -17,6 +17,7 @@ from kosmoscope.cli.options import Format, PrecisionName
 from kosmoscope.cli.progress import Steps
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from kosmoscope.prompts import Prompt
@@ -118,7 +119,7 @@ class Work:
             for event in scope.stream(prompt, self.options):
                 match event:
                     case TextDelta(piece):
-                        text.append(terminal.printable(piece))
+                        text.append(one_line(piece))
                         live.refresh()
                     case Finished(description):
                         return description
