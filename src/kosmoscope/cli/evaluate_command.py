@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
-from kosmoscope.cli.edge import FAILED, INTERRUPTED
-from kosmoscope.cli.options import DEFAULTS, Format, help_text
+from kosmoscope.cli.exit_codes import FAILED, INTERRUPTED
+from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
 from kosmoscope.cli.progress import Counter
-from kosmoscope.cli.work import Work
+from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
@@ -38,7 +38,7 @@ class Prompting(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel="Inspect", help=help_text(evaluate))(evaluate)
+    add_commands(app, "Inspect", evaluate)
 
 
 def evaluate(
@@ -124,16 +124,14 @@ def evaluate(
             rich_help_panel=_RESULT,
         ),
     ] = None,
-    format: o.FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_RESULT)
     ] = False,
-    model: o.Model = None,
-    precision: o.PrecisionOption = None,
-    threads: o.Threads = None,
-    max_new_tokens: o.MaxNewTokens = DEFAULTS.max_new_tokens,
-    num_beams: o.NumBeams = DEFAULTS.num_beams,
-    no_repeat_ngram: o.NoRepeatNgram = DEFAULTS.no_repeat_ngram_size,
+    model: ModelOptions = ModelOptions(),
+    generation: Annotated[
+        GenerationOptions, Only("max_new_tokens", "num_beams", "no_repeat_ngram_size")
+    ] = GenerationOptions(),
 ) -> None:
     """Measure how good a model is on labelled pictures.
 
@@ -148,7 +146,6 @@ def evaluate(
     from kosmoscope.evaluation.run import EvaluationOptions
     from kosmoscope.evaluation.run import evaluate as measure
 
-    generation = o.generation(max_new_tokens, num_beams=num_beams, no_repeat_ngram=no_repeat_ngram)
     for path in (output, details):
         _check_target(path)
     if output is not None and output == details:
@@ -173,8 +170,8 @@ def evaluate(
     if segmenter is not None:
         from kosmoscope.segment.run import load_segmenter
 
-        tool = load_segmenter(segmenter, threads=threads)
-    scope = Work(model, precision, threads, generation, format).load()
+        tool = load_segmenter(segmenter, threads=model.threads)
+    scope = model.load()
     with Counter("evaluating", quiet=quiet) as counter:
         found = measure(scope, data, chosen, generation, segmenter=tool, progress=counter.move)
     report = found.to_dict()

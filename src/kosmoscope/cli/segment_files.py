@@ -25,7 +25,7 @@ _SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ToSegment:
     """One picture to be segmented, by what a description of it says or by the command's options."""
 
     path: str
@@ -33,12 +33,12 @@ class Job:
     description: Description | None = None
 
 
-def jobs_of(results: Path) -> list[Job]:
-    """Return a job for each description of a folder of `describe -o`."""
+def described_in(results: Path) -> list[ToSegment]:
+    """Return what is to be segmented for a folder of `describe -o`: each of its descriptions."""
     from kosmoscope.batch import read_results
 
     return [
-        Job(result.description.image.path, result.task, result.description)
+        ToSegment(result.description.image.path, result.task, result.description)
         for result in read_results(results)
     ]
 
@@ -75,21 +75,17 @@ class SegmentFolder:
             )
         write_text(target, json.dumps(now, indent=2) + "\n")
 
-    def file(self, job: Job) -> Path:
-        """Where a job's JSON goes: by its place in the order for pictures, by path for results."""
-        from kosmoscope.cli.annotated import batch_name
+    def file(self, one: ToSegment) -> Path:
+        """Where the JSON goes: by its place in the order for pictures, by path for results."""
+        from kosmoscope.cli.annotated import free_name, lasting_name
 
-        if job.task:
-            return self.folder / (batch_name(job.path, job.task, 2) + _SUFFIX)
-        stem, number = Path(job.path).stem or "picture", 1
-        name = stem
-        while self._taken.setdefault(name.casefold(), job.path) != job.path:
-            number += 1
-            name = f"{stem}-{number}"
-        return self.folder / (name + _SUFFIX)
+        if one.task:
+            return self.folder / (lasting_name(one.path, one.task) + _SUFFIX)
+        return self.folder / (free_name(one.path, self._taken) + _SUFFIX)
 
-    def has(self, file: Path, job: Job) -> bool:
-        """Say whether an earlier run of the same command finished a job."""
+    def has(self, one: ToSegment) -> bool:
+        """Say whether an earlier run of the same command finished a picture."""
+        file = self.file(one)
         if self._overwrite or not file.is_file():
             return False
         try:
@@ -97,8 +93,8 @@ class SegmentFolder:
             path, caption = found["image"]["path"], found["caption"]
         except (InputError, KeyError, TypeError):
             return False
-        said = caption if job.description is None else job.description.caption
-        return bool(path == job.path and caption == said)
+        said = caption if one.description is None else one.description.caption
+        return bool(path == one.path and caption == said)
 
     def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
         """Write the files of one picture, each atomically."""

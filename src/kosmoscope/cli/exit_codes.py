@@ -19,7 +19,7 @@ WRONG_CALL = 2
 INTERRUPTED = 130
 
 
-class Edge(TyperGroup):
+class Commands(TyperGroup):
     """The group of all commands, with one line for whatever goes wrong in them.
 
     A method of the group, not of `main()`, so that tests which run the group see the same.

@@ -19,8 +19,8 @@ from kosmoscope.cli.annotated import (
     ImageFormatOption,
     style_of,
 )
-from kosmoscope.cli.edge import FAILED
-from kosmoscope.cli.options import Format, help_text
+from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.options import Format, add_commands
 from kosmoscope.errors import ImageError, InputError, OptionError
 from kosmoscope.files.text import one_line
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from kosmoscope.batch import Result
     from kosmoscope.export import Report, Vocabulary
 
-_PANEL = "Use results"
 _FORMATS = "coco|yolo|voc|labelme|labelstudio|csv|parquet|jsonl|markdown|html|tagged"
 _SUFFIXES = {"markdown": "md", "tagged": "txt", "jsonl": "jsonl"}
 
@@ -43,8 +42,7 @@ Results = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (draw, gallery, export, parse):
-        app.command(rich_help_panel=_PANEL, help=help_text(command))(command)
+    add_commands(app, "Use results", draw, gallery, export, parse)
 
 
 def draw(
@@ -138,7 +136,7 @@ def gallery(
 
     [cyan]kosmoscope gallery out --title "Holidays"[/]
     """
-    from kosmoscope.cli.folder import GALLERY, segments_in, show_gallery
+    from kosmoscope.cli.gallery_page import GALLERY, make_gallery, segments_in
 
     source = Path(results)
     if results == "-" or (output is None and not source.is_dir()):
@@ -146,7 +144,7 @@ def gallery(
     if segments is not None and not segments.is_dir():
         raise OptionError(f"--segments {one_line(segments)}: is not a folder")
     masks = segments or segments_in(source)
-    terminal.emit(show_gallery(source, output or source / GALLERY, title, segments=masks))
+    terminal.emit(make_gallery(source, output or source / GALLERY, title, masks))
 
 
 def export(
