@@ -104,7 +104,8 @@ class Only:
         self.fields = fields
 
 
-_DECLARED: dict[type[Any], tuple[str, dict[str, Flag]]] = {}
+DECLARED: dict[type[Any], tuple[str, dict[str, Flag]]] = {}
+"""Records that commands can take: the help page's panel, and the flags by the fields' names."""
 
 
 def declare(record: type[Any], panel: str, **flags: Flag) -> None:
@@ -115,12 +116,12 @@ def declare(record: type[Any], panel: str, **flags: Flag) -> None:
         panel: of the help page.
         flags: by the names of the fields that people can set, in the help page's order.
     """
-    _DECLARED[record] = panel, flags
+    DECLARED[record] = panel, flags
 
 
 def changed_flags(record: Any) -> list[str]:
     """Return the options, as typed, that a declared record was given."""
-    _, flags = _DECLARED[type(record)]
+    _, flags = DECLARED[type(record)]
     defaults = {f.name: f.default for f in fields(record)}
     return [f.name(n) for n, f in flags.items() if getattr(record, n) != defaults[n]]
 
@@ -160,10 +161,10 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if get_origin(parameter.annotation) is Annotated
             else (parameter.annotation,)
         )
-        if kind not in _DECLARED:
+        if kind not in DECLARED:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
             continue
-        panel, flags = _DECLARED[kind]
+        panel, flags = DECLARED[kind]
         chosen = next((note.fields for note in notes if isinstance(note, Only)), tuple(flags))
         record = _RecordParameter(parameter.name, parameter.default)
         record.flags.update((name, flags[name]) for name in chosen)
