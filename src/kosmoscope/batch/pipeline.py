@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from kosmoscope.batch.decoding import Decoded, Failed, Keep, content_sha, decode
 from kosmoscope.batch.sources import Source
@@ -34,8 +34,6 @@ AHEAD = 3
 """How many windows are decoded or being decoded at any time, the one at the model included."""
 TOGETHER = 16
 """How many texts are generated together at most, a window with one task excepted."""
-
-T = TypeVar("T")
 
 
 class Question(Protocol):
@@ -107,18 +105,6 @@ ContentsOf = Callable[[Sequence[Source]], Iterable[bytes | None]]
 """Returns the first 16 bytes of the digest of each source, None for what cannot be read."""
 
 
-class Guard(Protocol):
-    """Calls work that may be left in the middle, where somebody interrupts."""
-
-    def __call__(self, work: Callable[[], T], /) -> T:
-        """Return what the work returns."""
-        ...
-
-
-def _unguarded(work: Callable[[], T], /) -> T:
-    return work()
-
-
 def describe_pictures(
     scope: Scope,
     sources: Iterable[Source | None],
@@ -131,7 +117,7 @@ def describe_pictures(
     generate: Generate | None = None,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
-    guard: Guard = _unguarded,
+    guard: Guard = lambda work: work(),
 ) -> None:
     """Describe pictures into a sink. When this ends, however it does, no thread is left.
 
@@ -147,7 +133,7 @@ def describe_pictures(
         generate: answers prompts, instead of `scope.complete`.
         batch_size: pictures that are generated together.
         decoders: threads that decode; None for one per processor.
-        guard: calls the model.
+        guard: calls the model, which it may leave in the middle.
     """
     describer = Describer(scope, tasks, options, generate)
     read = partial(decode, limits=scope.limits, spec=scope.pixel_spec, keep=keep)
@@ -168,6 +154,7 @@ def describe_pictures(
 Window = list[Future[Decoded | Failed]]
 Outcome = Failed | PictureDone
 Generate = Callable[[Sequence[Prompt]], Sequence[Description]]
+Guard = Callable[[Callable[[], list[Outcome]]], list[Outcome]]
 
 
 def _decoded_ahead(

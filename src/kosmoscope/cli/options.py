@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -126,35 +126,25 @@ def changed_flags(record: Any) -> list[str]:
     return [f.name(n) for n, f in flags.items() if getattr(record, n) != defaults[n]]
 
 
-@dataclass(frozen=True, slots=True)
-class _RecordParameter:
-    """A command's parameter that is a record, while its options are gathered."""
+def _gathered(default: Any, flags: dict[str, Flag], values: dict[str, Any]) -> Any:
+    """Return a record with its options, which are taken out of a call's values.
 
-    name: str
-    default: Any
-    flags: dict[str, Flag] = field(default_factory=dict)
-
-    def gathered(self, values: dict[str, Any]) -> Any:
-        """Take its options out of a call's values.
-
-        Raises:
-            OptionError: one is out of its range; the message calls it as it is typed.
-        """
-        given: dict[str, Any] = {}
-        for name, flag in self.flags.items():
-            value = values.pop(name)
-            given[name] = not value if flag.inverted else value
-        try:
-            return replace(self.default, **given)
-        except OptionError as e:
-            names = re.compile(rf"\b({'|'.join(self.flags)})\b")
-            raise OptionError(names.sub(lambda m: self.flags[m[0]].name(m[0]), str(e))) from e
+    Raises:
+        OptionError: one is out of its range; the message calls it as it is typed.
+    """
+    given = {name: values.pop(name) for name in flags}
+    given |= {name: not given[name] for name, flag in flags.items() if flag.inverted}
+    try:
+        return replace(default, **given)
+    except OptionError as e:
+        names = re.compile(rf"\b({'|'.join(flags)})\b")
+        raise OptionError(names.sub(lambda m: flags[m[0]].name(m[0]), str(e))) from e
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Return the command with an option for each field of the records that it takes."""
     parameters: list[inspect.Parameter] = []
-    records: list[_RecordParameter] = []
+    records: dict[str, tuple[Any, dict[str, Flag]]] = {}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         kind, *notes = (
             get_args(parameter.annotation)
@@ -166,18 +156,16 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
             continue
         panel, flags = DECLARED[kind]
         chosen = next((note.fields for note in notes if isinstance(note, Only)), tuple(flags))
-        record = _RecordParameter(parameter.name, parameter.default)
-        record.flags.update((name, flags[name]) for name in chosen)
-        records.append(record)
-        types = get_type_hints(kind)
+        default, types = parameter.default, get_type_hints(kind)
+        records[parameter.name] = default, {name: flags[name] for name in chosen}
         parameters += [
-            flag.parameter(name, types[name], getattr(record.default, name), panel)
-            for name, flag in record.flags.items()
+            flags[name].parameter(name, types[name], getattr(default, name), panel)
+            for name in chosen
         ]
 
     def call(**values: Any) -> Any:
-        for record in records:
-            values[record.name] = record.gathered(values)
+        for name, (default, flags) in records.items():
+            values[name] = _gathered(default, flags, values)
         return command(**values)
 
     call.__name__, call.__doc__ = command.__name__, command.__doc__

@@ -93,8 +93,9 @@ class Segmented(Sink):
         self.segment(done.kept, done.descriptions)
 
     def fail(self, failed: Failed) -> None:
-        """Report a picture that the model could not be shown."""
-        self.refuse(failed.error)
+        """Report that the next picture cannot be segmented."""
+        next(self._order)
+        self._count(failed.error)
 
     def segment(self, picture: Picture, said: Sequence[Description]) -> None:
         """Segment the next picture by what was said about it, or by hand."""
@@ -120,11 +121,6 @@ class Segmented(Sink):
         elif self._format is Format.TEXT:
             terminal.emit_rich(*_shown(found))
         self._count()
-
-    def refuse(self, problem: str) -> None:
-        """Report that the next picture cannot be segmented."""
-        next(self._order)
-        self._count(problem)
 
     def _count(self, problem: str = "") -> None:
         if problem:
@@ -159,29 +155,27 @@ def segment_pictures(
         format: of what is shown; None to show nothing.
         quiet: show no progress.
     """
+    unknown = not asked.by_hand and any(one.description is None for one in pictures)
+    scope = load() if unknown else None
     with Counter("segmenting", quiet=quiet) as counter:
-        if not pictures:
-            return 0
-        if asked.by_hand or pictures[0].description is not None:
-            sink = Segmented(pictures, asked, tool, folder, format, counter)
-            for one in pictures:
-                try:
-                    picture = read_image(one.path)
-                except ImageError as e:
-                    sink.refuse(str(e))
-                    continue
-                sink.segment(picture, [] if one.description is None else [one.description])
-            return sink.failed
-        scope = load()
-        tasks = asked.tasks()
-        check_prompts(scope, tasks)
         sink = Segmented(pictures, asked, tool, folder, format, counter)
-        sources = [Source(one.path) for one in pictures]
-        # Windows of one picture: each is held in full until it is segmented.
-        describe_pictures(
-            scope, sources, tasks, generation, sink, keep=lambda picture: picture, batch_size=1
-        )
-        return sink.failed
+        if scope is not None:
+            tasks = asked.tasks()
+            check_prompts(scope, tasks)
+            sources = [Source(one.path) for one in pictures]
+            # Windows of one picture: each is held in full until it is segmented.
+            describe_pictures(
+                scope, sources, tasks, generation, sink, keep=lambda picture: picture, batch_size=1
+            )
+            return sink.failed
+        for one in pictures:
+            try:
+                picture = read_image(one.path)
+            except ImageError as e:
+                sink.fail(Failed(Source(one.path), type(e).__name__, str(e)))
+            else:
+                sink.segment(picture, [] if one.description is None else [one.description])
+    return sink.failed
 
 
 def _shown(found: Segmentation) -> list[Table | str]:
