@@ -208,3 +208,33 @@ def test_several_phrases_are_segments_of_their_own(photos: Path, tmp_path: Path)
     (found,) = map(Segmentation.from_json, result.stdout.splitlines())
     assert found.caption == "the sky, a house"
     assert {(s.phrase, s.entity) for s in found.segments} == {("the sky", 0), ("a house", 1)}
+
+
+def test_one_text_grows_on_a_terminal_and_pictures_come_one_by_one(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, int]] = []
+    stream, complete = Scope.stream, Scope.complete
+
+    def streamed(self: Scope, prompt: Any, *rest: Any) -> Any:
+        calls.append(("stream", 1))
+        return stream(self, prompt, *rest)
+
+    def completed(self: Scope, prompts: Any, *rest: Any) -> Any:
+        calls.append(("complete", len(prompts)))
+        return complete(self, prompts, *rest)
+
+    def call(*args: Any) -> list[tuple[str, int]]:
+        calls.clear()
+        assert run("describe", *SHORT, *args).exit_code == 0
+        return calls
+
+    monkeypatch.setattr(Scope, "stream", streamed)
+    monkeypatch.setattr(Scope, "complete", completed)
+    assert call(*pictures[:3]) == [("complete", 3)], "to a pipe, together"
+    monkeypatch.setattr("kosmoscope.cli.terminal.is_terminal", lambda stream: stream is not None)
+    assert call(pictures[0]) == [("stream", 1)]
+    assert call(*pictures[:3]) == [("complete", 1)] * 3
+    assert call(pictures[0], "--prompt", "brief", "--prompt", "detailed") == [("complete", 2)]
+    assert call(pictures[0], "--num-beams", "2") == [("complete", 1)]
+    assert call(*pictures[:3], "--format", "json") == [("complete", 3)]

@@ -11,6 +11,7 @@ from kosmoscope.cli.annotated import Annotator, ImageFormat, ImageFormatOption
 from kosmoscope.cli.folder_options import FolderOptions
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands, changed_flags
+from kosmoscope.cli.picture_sources import expanded
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 
@@ -104,7 +105,6 @@ def describe(
 
         describe_folder(sources, tasks, output, folder, model, generation, image_format)
         return
-    from kosmoscope.cli.picture_sources import expanded
     from kosmoscope.cli.print_descriptions import print_descriptions
 
     on_picture = None if save is None else Annotator(save, image_format).draw_all

@@ -13,6 +13,7 @@ from kosmoscope.cli.render import size_text
 from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
     from rich.text import Text
 
     from kosmoscope.batch import Progress
@@ -91,13 +92,17 @@ class Download(_Shown):
         super().__init__()
         self._name = one_line(name)
         self._tenths = -1
-        self._bar: _ByteBar | None = None
+        self._bar: _Bar | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """So much is here."""
         if terminal.is_terminal(sys.stderr):
             if self._bar is None:
-                self._bar = self._stack.enter_context(_ByteBar(self._name))
+                from rich import progress as rich
+
+                columns = rich.DownloadColumn(), rich.TransferSpeedColumn()
+                bar = _Bar(self._name, *columns, rich.TimeRemainingColumn())
+                self._bar = self._stack.enter_context(bar)
             self._bar.move(done, total)
             return
         tenths = done * 10 // total if total else 10
@@ -106,31 +111,21 @@ class Download(_Shown):
             terminal.note(f"{self._name}: {size_text(done)} of {size_text(total)}")
 
 
-class _ByteBar(_Shown):
-    def __init__(self, name: str) -> None:
+class _Bar(_Shown):
+    """A bar, its text, and rich's columns."""
+
+    def __init__(self, name: str, *columns: ProgressColumn) -> None:
         super().__init__()
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=terminal.console(sys.stderr),
-        )
+        text = TextColumn("{task.description}", markup=False)
+        console = terminal.console(sys.stderr)
+        self._progress = Progress(text, BarColumn(), *columns, console=console)
         self._stack.enter_context(self._progress)
-        self._task = self._progress.add_task(name, total=None)
+        self._task = self._progress.add_task(name, total=None, about="")
 
-    def move(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)
+    def move(self, done: int, total: int | None, about: str = "") -> None:
+        self._progress.update(self._task, completed=done, total=total, about=about)
 
 
 class Counter(_Shown):
@@ -143,7 +138,7 @@ class Counter(_Shown):
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         super().__init__()
         self._name, self._quiet = name, quiet
-        self._bar: _PictureBar | None = None
+        self._bar: _Bar | None = None
         self._told = time.monotonic()
 
     def __call__(self, state: Progress) -> None:
@@ -163,8 +158,13 @@ class Counter(_Shown):
             return
         if terminal.is_terminal(sys.stderr):
             if self._bar is None:
-                self._bar = self._stack.enter_context(_PictureBar(self._name))
-            self._bar.move(done, total, rate, failed, eta)
+                from rich.progress import MofNCompleteColumn, TextColumn
+
+                about = TextColumn("{task.fields[about]}", markup=False)
+                self._bar = self._stack.enter_context(_Bar(self._name, MofNCompleteColumn(), about))
+            left = "" if eta is None else f"  {_clock(eta)} left"
+            wrong = f"  {failed} failed" if failed else ""
+            self._bar.move(done, total, f"{rate:.1f}/s{left}{wrong}")
             return
         now = time.monotonic()
         if now - self._told >= _LINE_SECONDS:
@@ -173,32 +173,6 @@ class Counter(_Shown):
             left = "" if eta is None else f", {_clock(eta)} left"
             wrong = f", {failed} failed" if failed else ""
             terminal.note(f"{self._name}: {done}{of}, {rate:.1f} a second{wrong}{left}")
-
-
-class _PictureBar(_Shown):
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}", markup=False),
-            console=terminal.console(sys.stderr),
-        )
-        self._stack.enter_context(self._progress)
-        self._task = self._progress.add_task(name, total=None, about="")
-
-    def move(
-        self, done: int, total: int | None, rate: float, failed: int, eta: float | None
-    ) -> None:
-        about = f"{rate:.1f}/s"
-        if eta is not None:
-            about += f"  {_clock(eta)} left"
-        if failed:
-            about += f"  {failed} failed"
-        self._progress.update(self._task, completed=done, total=total, about=about)
 
 
 def _clock(seconds: float) -> str:
