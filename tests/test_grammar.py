@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kosmoscope.errors import PromptError
 from kosmoscope.grammar import (
     CellBox,
-    EntityFound,
+    EntityTokens,
     Event,
     Grammar,
     Malformed,
@@ -63,8 +63,8 @@ def parse(ids: list[int]) -> list[Event]:
     return [e for i in ids for e in parser.feed(i)] + list(parser.finish())
 
 
-def entities(ids: list[int]) -> list[EntityFound]:
-    return [e for e in parse(ids) if isinstance(e, EntityFound)]
+def entities(ids: list[int]) -> list[EntityTokens]:
+    return [e for e in parse(ids) if isinstance(e, EntityTokens)]
 
 
 def reasons(ids: list[int]) -> list[tuple[int, str]]:
@@ -236,7 +236,7 @@ def test_random_walks_parse_to_what_was_walked(seed: int) -> None:
             assert grammar.state_after(ids) == state
     assert reasons(ids) == []
     assert entities(ids) == [
-        EntityFound(start, stop, tuple(found), True)
+        EntityTokens(start, stop, tuple(found), True)
         for (start, stop), found in zip(phrases, boxes, strict=True)
     ]
     texts = [e for e in parse(ids) if isinstance(e, TextToken)]
@@ -248,9 +248,9 @@ def test_an_entity_comes_as_soon_as_it_is_certain() -> None:
     first = [parser.feed(i) for i in [P, A, P_, O, *loc(0, 5), O_]]
     assert first[1] == (TextToken(1, A),)
     assert [len(events) for events in first] == [0, 1, 0, 0, 0, 0, 1]
-    assert first[-1] == (EntityFound(1, 2, (CellBox(0, 5, 4),), True),)
+    assert first[-1] == (EntityTokens(1, 2, (CellBox(0, 5, 4),), True),)
     assert [parser.feed(i) for i in [P, B, P_]][-1] == ()
-    assert parser.feed(C) == (EntityFound(8, 9, (), True), TextToken(10, C))
+    assert parser.feed(C) == (EntityTokens(8, 9, (), True), TextToken(10, C))
     assert parser.finish() == ()
 
 
@@ -326,7 +326,7 @@ def test_damaged_text_is_read_as_far_as_it_goes(
     ids: list[int], expected: list[tuple[int, int, list[Cells], bool]], warned: list[str]
 ) -> None:
     assert entities(ids) == [
-        EntityFound(start, stop, tuple(CellBox(*b) for b in boxes), complete)
+        EntityTokens(start, stop, tuple(CellBox(*b) for b in boxes), complete)
         for start, stop, boxes, complete in expected
     ]
     found = [reason for _, reason in reasons(ids)]
@@ -357,7 +357,7 @@ def test_any_ids_are_read_and_what_is_found_holds_together(ids: list[int]) -> No
             case Malformed(index, reason):
                 assert 0 <= index <= len(ids)
                 assert reason
-            case EntityFound(start, stop, boxes):
+            case EntityTokens(start, stop, boxes):
                 assert 0 <= start <= stop <= len(ids)
                 assert start < stop or len(boxes) == 1
                 for box in boxes:
@@ -366,7 +366,7 @@ def test_any_ids_are_read_and_what_is_found_holds_together(ids: list[int]) -> No
                     assert box.lower_right // SIDE >= box.upper_left // SIDE
     texts = [e.index for e in events if isinstance(e, TextToken)]
     assert texts == sorted(set(texts))
-    used = [b.index for e in events if isinstance(e, EntityFound) for b in e.boxes]
+    used = [b.index for e in events if isinstance(e, EntityTokens) for b in e.boxes]
     assert used == sorted(set(used))
 
 

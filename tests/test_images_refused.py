@@ -78,7 +78,7 @@ def test_unsupported_kinds(tmp_path, data, says):
     refused(errors.UnsupportedImageError, data)
 
 
-def test_kinds_that_pillow_reads_and_the_door_does_not():
+def test_kinds_that_pillow_reads_and_this_package_does_not():
     for format in ("ICO", "TGA", "PCX", "DDS", "SGI", "PDF", "EPS", "JPEG2000"):
         refused(errors.UnsupportedImageError, pictures.encode(pictures.smooth(16, 16), format))
 

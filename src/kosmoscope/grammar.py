@@ -230,7 +230,7 @@ class TextToken:
 
 
 @dataclass(frozen=True, slots=True)
-class EntityFound:
+class EntityTokens:
     """A phrase and its boxes, or one box without a phrase.
 
     `start` and `stop` are the phrase's range of token indices; both are the index of ``<object>``
@@ -251,7 +251,7 @@ class Malformed:
     reason: str
 
 
-Event = TextToken | EntityFound | Malformed
+Event = TextToken | EntityTokens | Malformed
 
 
 class Parser:
@@ -391,8 +391,8 @@ class Parser:
         boxes = tuple(self._boxes)
         at = self._object
         if self._phrase:
-            self._events.append(EntityFound(*self._phrase, boxes, complete))
+            self._events.append(EntityTokens(*self._phrase, boxes, complete))
         else:
-            self._events += [EntityFound(at, at, (box,), complete) for box in boxes]
+            self._events += [EntityTokens(at, at, (box,), complete) for box in boxes]
         self._place, self._phrase = Place.TEXT, None
         self._boxes.clear()

@@ -32,7 +32,7 @@ from kosmoscope.prompts import (
     refer_prompt,
 )
 from kosmoscope.reading import ReadEntity, StreamReader
-from kosmoscope.reading import TextDelta as ReadDelta
+from kosmoscope.reading import TextDelta as TextDelta
 from kosmoscope.results import Description
 from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
@@ -51,13 +51,6 @@ class EncodedImage:
     info: ImageInfo
     state: PictureState = field(repr=False)
     timing: Timing = field(default_factory=Timing)
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Streaming: the caption grew by this text."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,13 +333,13 @@ class Scope:
 
     def _events(
         self,
-        items: Sequence[ReadDelta | ReadEntity],
+        items: Sequence[TextDelta | ReadEntity],
         context: Context,
         tokens: Sequence[Token],
     ) -> Iterator[Event]:
         for item in items:
-            if isinstance(item, ReadDelta):
-                yield TextDelta(item.text)
+            if isinstance(item, TextDelta):
+                yield item
             else:
                 yield EntityFound(entity_of(item, context, tokens))
 

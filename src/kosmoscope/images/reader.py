@@ -1,4 +1,4 @@
-"""The one door for pictures: whatever comes in leaves upright, sRGB, 8 bits, or as an error."""
+"""The one way in for pictures: whatever comes in leaves upright, sRGB, 8 bits, or as an error."""
 
 from __future__ import annotations
 
