@@ -90,16 +90,6 @@ class State:
     """The cell of the upper left corner, in `Place.LOWER_RIGHT` only."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Allowed:
-    """What may come next: exactly one of the two masks is set. Both are read-only."""
-
-    vocabulary: Mask | None
-    """(vocab_size,) True where the id may come."""
-    cells: Mask | None
-    """(location_count,) True where the cell may come; nothing but location tokens may."""
-
-
 class Grammar:
     """The automaton for constrained decoding. Not `grounded`: it never opens a phrase."""
 
@@ -135,12 +125,6 @@ class Grammar:
             cell = self.tokens.cell(token_id)
             place = place if _is_box(state.upper_left, cell, self.tokens.side) else None
         return None if place is None else State(place)
-
-    def allowed(self, state: State) -> Allowed:
-        """Return what may come next. After the end that is nothing: all False."""
-        if state.place in (Place.UPPER_LEFT, Place.LOWER_RIGHT):
-            return Allowed(None, self.allowed_cells(state))
-        return Allowed(self._masks[state.place], None)
 
     def allowed_cells(self, state: State) -> Mask:
         """Return which cells the next location token may name: bool, (location_count,).

@@ -126,8 +126,6 @@ class Prompt:
                     ids += _object(tokenizer, boxes)
         if not pictures:
             raise PromptError("the prompt has no picture")
-        if len(ids) == tail and len(ids) == 1:
-            raise PromptError("the prompt is empty")
         grounded = tokens.grounding in ids[tail:]
         return CompiledPrompt(tuple(ids), tuple(pictures), tail, grounded)
 

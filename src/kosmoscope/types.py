@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 XYXY = tuple[float, float, float, float]
-FinishReason = Literal["stop", "length", "complete", "cancelled"]
+FinishReason = Literal["stop", "length", "complete"]
 
 
 def check_xyxy_norm(xyxy: Sequence[float]) -> XYXY:
@@ -161,7 +161,7 @@ class GroundedCaption:
     """The generated tokens, without the prompt."""
     finish_reason: FinishReason
     """stop: the model ended; length: `max_new_tokens` reached; complete: the task's own end
-    (a grounded phrase got its boxes); cancelled: the caller stopped it."""
+    (a grounded phrase got its boxes)."""
     timing: Timing = field(default_factory=Timing)
     warnings: tuple[str, ...] = ()
     """What could not be read as well-formed grounded text, in words."""
