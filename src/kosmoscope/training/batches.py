@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from kosmoscope.geometry import iou
 from kosmoscope.training.features import Views
 from kosmoscope.training.knowledge import (
     SURE,
     Found,
     Knowledge,
     detections,
-    iou,
     right_share,
     sure_from,
 )

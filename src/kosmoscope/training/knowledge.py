@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kosmoscope.evaluation.words import CLASS_NAMES, plain
+from kosmoscope.geometry import area, iou
 from kosmoscope.training.records import BoxNorm, Labelled, Record
 from kosmoscope.training.regions import REGIONS
 from kosmoscope.training.teachers import Float
@@ -43,8 +44,7 @@ class Found:
     @property
     def area(self) -> float:
         """Share of the picture."""
-        x1, y1, x2, y2 = self.xyxy_norm
-        return max(x2 - x1, 0.0) * max(y2 - y1, 0.0)
+        return area(self.xyxy_norm)
 
 
 @dataclass
@@ -63,15 +63,6 @@ class Knowledge:
     """What is not here is not in the picture either."""
     seen: frozenset[str] = frozenset()
     """Names that the detector or the labels suspect at all."""
-
-
-def iou(a: BoxNorm, b: BoxNorm) -> float:
-    """Intersection over union."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    shared = w * h
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def sure_from(area: float) -> float:
