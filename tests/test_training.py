@@ -1,4 +1,4 @@
-"""The training room: tokenizer, words, knowledge, targets, batches, resumable training, export."""
+"""The recipe of `pocket`: tokenizer, words, knowledge, targets, batches, resumable training, export."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+import kosmoscope
 from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, article, counted, plain, plural
 from kosmoscope.model.checkpoint import VISION, Checkpoint
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.detector_tower import expected_shapes
-from kosmoscope.training import fit
-from kosmoscope.training.batches import Batcher, deviation, spread
-from kosmoscope.training.features import NO_MASK, TOWER, Views
-from kosmoscope.training.knowledge import Found, Knowledge, know, sure_from, without_label
-from kosmoscope.training.prepare import all_regions, corpus
-from kosmoscope.training.records import Labelled, Record, crop, read_set
-from kosmoscope.training.regions import REGIONS, RegionHead
-from kosmoscope.training.targets import brief, detailed, examples, ground, quantise, question
-from kosmoscope.training.tokenizer import (
+from recipes.pocket import fit
+from recipes.pocket.batches import Batcher, deviation, spread
+from recipes.pocket.features import NO_MASK, TOWER, Views
+from recipes.pocket.knowledge import Found, Knowledge, know, sure_from, without_label
+from recipes.pocket.prepare import all_regions, corpus
+from recipes.pocket.records import Labelled, Record, crop, read_set
+from recipes.pocket.regions import REGIONS, RegionHead
+from recipes.pocket.targets import brief, detailed, examples, ground, quantise, question
+from recipes.pocket.tokenizer import (
     LOCATION_COUNT,
     TAG_TOKENS,
     build_tokenizer,
@@ -408,7 +409,7 @@ def test_the_exported_folder_is_a_checkpoint(trained: fit.Run, tmp_path: Path) -
 
 
 def test_the_shipped_folder_is_complete_and_small() -> None:
-    folder = Path(fit.__file__).parents[1] / "pocket"
+    folder = Path(kosmoscope.__file__).parent / "pocket"
     names = {path.name for path in folder.iterdir() if path.is_file()}
     assert names >= {
         "config.json",

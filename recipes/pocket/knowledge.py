@@ -13,9 +13,9 @@ import numpy as np
 
 from kosmoscope.evaluation.words import CLASS_NAMES, plain
 from kosmoscope.geometry import area, iou
-from kosmoscope.training.records import BoxNorm, Labelled, Record
-from kosmoscope.training.regions import REGIONS
-from kosmoscope.training.teachers import Float
+from recipes.pocket.records import BoxNorm, Labelled, Record
+from recipes.pocket.regions import REGIONS
+from recipes.pocket.teachers import Float
 
 SURE, LIKELY = 0.54, 0.26
 """Detector scores from which a thing is named, and from which it is found when asked for."""

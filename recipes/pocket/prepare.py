@@ -19,13 +19,13 @@ from torch.nn import functional
 
 from kosmoscope.evaluation.words import PLAIN, plain
 from kosmoscope.model.detector_tower import COARSE
-from kosmoscope.training.features import TOWER, Views
-from kosmoscope.training.knowledge import Knowledge, know, without_label
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.regions import RegionHead, region_rows
-from kosmoscope.training.targets import SCENE_PHRASES, examples
-from kosmoscope.training.teachers import Float
-from kosmoscope.training.tokenizer import build_tokenizer, read_lines, save_tokenizer
+from recipes.pocket.features import TOWER, Views
+from recipes.pocket.knowledge import Knowledge, know, without_label
+from recipes.pocket.records import BoxNorm
+from recipes.pocket.regions import RegionHead, region_rows
+from recipes.pocket.targets import SCENE_PHRASES, examples
+from recipes.pocket.teachers import Float
+from recipes.pocket.tokenizer import build_tokenizer, read_lines, save_tokenizer
 
 ORDINARY_PIECES = 2600
 _SCENES = tuple(SCENE_PHRASES)

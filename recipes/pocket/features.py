@@ -1,6 +1,6 @@
 """Run the frozen networks over the photo sets once and keep what they say.
 
-    python -m kosmoscope.training.features --data FOLDER --teachers FOLDER --out FOLDER \\
+    python -m recipes.pocket.features --data FOLDER --teachers FOLDER --out FOLDER \\
         --set coco:1:2:1 --set intel:2:0:0
 
 A set is NAME:EVERY:CROPS:SMALL: each EVERY-th picture, whole, in CROPS random windows and SMALL
@@ -33,8 +33,8 @@ from kosmoscope.model.detector_tower import (
     Tower,
 )
 from kosmoscope.model.graph import GraphWriter
-from kosmoscope.training.records import BoxNorm, Record, crop, read_set
-from kosmoscope.training.teachers import Float, read_teachers
+from recipes.pocket.records import BoxNorm, Record, crop, read_set
+from recipes.pocket.teachers import Float, read_teachers
 
 TOWER = DetectorVisionConfig(
     width=192,
@@ -171,7 +171,7 @@ def load_views(folder: Path, names: list[str] | None = None) -> Views:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m kosmoscope.training.features")
+    parser = argparse.ArgumentParser(prog="python -m recipes.pocket.features")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")
     parser.add_argument("--out", type=Path, required=True)

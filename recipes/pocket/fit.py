@@ -1,6 +1,6 @@
 """Train the half behind the frozen networks and write the model in the hub's format.
 
-    python -m kosmoscope.training.fit --views FOLDER --data FOLDER --teachers FOLDER \\
+    python -m recipes.pocket.fit --views FOLDER --data FOLDER --teachers FOLDER \\
         --regions regions.npz --out FOLDER --steps 3000
 
 `--out` holds the run: tokenizer, checkpoint.pt and, under `export/`, the folder to ship. A run that
@@ -26,17 +26,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from kosmoscope.evaluation.words import CLASS_NAMES
-from kosmoscope.training.batches import Batch, Batcher, spread
-from kosmoscope.training.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
-from kosmoscope.training.network import Pocket, Sizes
-from kosmoscope.training.prepare import (
+from recipes.pocket.batches import Batch, Batcher, spread
+from recipes.pocket.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
+from recipes.pocket.network import Pocket, Sizes
+from recipes.pocket.prepare import (
     all_knowledge,
     all_regions,
     prepare_tokenizer,
     region_head,
 )
-from kosmoscope.training.teachers import Float, read_teachers
-from kosmoscope.training.tokenizer import (
+from recipes.pocket.teachers import Float, read_teachers
+from recipes.pocket.tokenizer import (
     LOCATION_COUNT,
     save_tokenizer,
     to_json,
@@ -200,7 +200,7 @@ def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m kosmoscope.training.fit")
+    parser = argparse.ArgumentParser(prog="python -m recipes.pocket.fit")
     parser.add_argument("--views", type=Path, required=True, help="folder of the features step")
     parser.add_argument("--data", type=Path, required=True, help="folder with captions.txt.gz")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")

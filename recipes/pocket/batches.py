@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from kosmoscope.geometry import iou
-from kosmoscope.training.features import Views
-from kosmoscope.training.knowledge import (
+from recipes.pocket.features import Views
+from recipes.pocket.knowledge import (
     SURE,
     Found,
     Knowledge,
@@ -23,11 +23,11 @@ from kosmoscope.training.knowledge import (
     right_share,
     sure_from,
 )
-from kosmoscope.training.network import Seen
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.targets import GRID, Example, examples, scene_entity
-from kosmoscope.training.teachers import Float
-from kosmoscope.training.tokenizer import LOCATION_COUNT
+from recipes.pocket.network import Seen
+from recipes.pocket.records import BoxNorm
+from recipes.pocket.targets import GRID, Example, examples, scene_entity
+from recipes.pocket.teachers import Float
+from recipes.pocket.tokenizer import LOCATION_COUNT
 
 BOS, PAD, EOS = 0, 1, 2
 _FIRST_SLOT_ID = 4

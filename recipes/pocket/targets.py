@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kosmoscope.evaluation.words import CLASS_NAMES, NUMBERS, SYNONYMS, article, counted, plural
-from kosmoscope.training.knowledge import Found, Knowledge
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.regions import REGIONS
-from kosmoscope.training.tokenizer import location_token
+from recipes.pocket.knowledge import Found, Knowledge
+from recipes.pocket.records import BoxNorm
+from recipes.pocket.regions import REGIONS
+from recipes.pocket.tokenizer import location_token
 
 GRID = 32
 _MOST_GROUPS, _MOST_BOXES = 5, 8
