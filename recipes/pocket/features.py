@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.engine.sessions import open_session
+from kosmoscope.geometry import XYXY
 from kosmoscope.images import PixelSpec, pixel_tensor
 from kosmoscope.model.config import DetectorVisionConfig
 from kosmoscope.model.detector_tower import (
@@ -33,7 +34,7 @@ from kosmoscope.model.detector_tower import (
     Tower,
 )
 from kosmoscope.model.graph import GraphWriter
-from recipes.pocket.records import BoxNorm, Record, crop, read_set
+from recipes.pocket.records import Record, crop, read_set
 from recipes.pocket.teachers import Float, read_teachers
 
 TOWER = DetectorVisionConfig(
@@ -101,7 +102,7 @@ class Teachers:
         return [rows, fine[0].astype(half), coarse[0].astype(half), whole[0, 0].astype(half)]
 
 
-def windows(rng: np.random.Generator, count: int) -> Iterator[BoxNorm]:
+def windows(rng: np.random.Generator, count: int) -> Iterator[XYXY]:
     """Random windows of half to nearly all of a picture's sides."""
     for _ in range(count):
         w, h = rng.uniform(0.5, 0.95, 2)

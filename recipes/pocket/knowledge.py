@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.words import CLASS_NAMES, plain
-from kosmoscope.geometry import area, iou
-from recipes.pocket.records import BoxNorm, Labelled, Record
+from kosmoscope.geometry import XYXY, area, iou
+from recipes.pocket.records import Record
 from recipes.pocket.regions import REGIONS
 from recipes.pocket.teachers import Float
 
@@ -36,7 +37,7 @@ _RIGHT = (0.02, 0.06, 0.20, 0.40, 0.55, 0.70, 0.82, 0.88, 0.95, 0.98)
 class Found:
     """A box with its share of being right."""
 
-    xyxy_norm: BoxNorm
+    xyxy_norm: XYXY
     right: float
     slot: int = -1
     """Index among the detections; -1 where it is from elsewhere."""
@@ -82,7 +83,7 @@ class Detection:
     name: str
     score: float
     lead: float
-    xyxy_norm: BoxNorm
+    xyxy_norm: XYXY
     slot: int
 
 
@@ -103,7 +104,7 @@ def know(
     rows: Float,
     regions: tuple[Float, Float],
     scene: str | None = None,
-    main_box: BoxNorm | None = None,
+    main_box: XYXY | None = None,
 ) -> Knowledge:
     """Put together what is known of a view.
 
@@ -135,18 +136,18 @@ def know(
     return known
 
 
-def _from_truth(known: Knowledge, truth: Sequence[Labelled], found: Sequence[Detection]) -> None:
+def _from_truth(known: Knowledge, truth: Sequence[Truth], found: Sequence[Detection]) -> None:
     """Labelled boxes: those that the detector sees are named, the others found when asked for."""
     free = list(found)
     for box in truth:
         match = max(
-            (d for d in free if d.name == box.label and iou(d.xyxy_norm, box.xyxy_norm) >= 0.5),
+            (d for d in free if d.name == box.label and iou(d.xyxy_norm, box.xyxy) >= 0.5),
             key=lambda d: d.score, default=None,
         )  # fmt: skip
         if match is not None:
             free.remove(match)
         right = right_share(match.score) if match else 0.1
-        entry = Found(box.xyxy_norm, right, match.slot if match else -1)
+        entry = Found(box.xyxy, right, match.slot if match else -1)
         named = match is not None and match.score > sure_from(entry.area) - 0.05
         (known.things if named else known.faint).setdefault(box.label, []).append(entry)
     for d in free:  # false alarms are learned as such, unless nothing tells them from the rest
@@ -169,14 +170,14 @@ def _from_detector(known: Knowledge, found: Sequence[Detection]) -> None:
 
 
 def _from_label(
-    known: Knowledge, record: Record, found: Sequence[Detection], main_box: BoxNorm | None
+    known: Knowledge, record: Record, found: Sequence[Detection], main_box: XYXY | None
 ) -> None:
     label = plain(record.label or "")
     known.label = label
     same = [d for d in found if d.name == label]
     if label in known.things:
         return
-    boxes = [b.xyxy_norm for b in record.boxes if b.label == record.label]
+    boxes = [b.xyxy for b in record.boxes if b.label == record.label]
     if boxes:
         known.things[label] = [Found(boxes[0], 0.7)]
     elif same and same[0].score > 0.2:
