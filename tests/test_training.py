@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 import kosmoscope
 from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, article, counted, plain, plural
+from kosmoscope.files.writing import write_text
 from kosmoscope.model.checkpoint import VISION, Checkpoint
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.detector_tower import expected_shapes
@@ -33,7 +34,6 @@ from recipes.pocket.tokenizer import (
     LOCATION_COUNT,
     build_tokenizer,
     save_tokenizer,
-    write_atomic,
 )
 
 # torch and transformers announce their own deprecations; they are not ours to fix.
@@ -117,7 +117,7 @@ def test_processor_adds_nothing_to_the_vocabulary(tokenizer: Tokenizer, tmp_path
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     save_tokenizer(tokenizer, tmp_path)
-    write_atomic(tmp_path / "config.json", b'{"model_type": "kosmos-2"}')
+    write_text(tmp_path / "config.json", '{"model_type": "kosmos-2"}')
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     Kosmos2Processor(CLIPImageProcessorPil(), loaded)
     assert len(loaded) == tokenizer.get_vocab_size()
@@ -394,7 +394,7 @@ def test_the_exported_folder_is_a_checkpoint(trained: fit.Run, tmp_path: Path) -
     key = VISION + "embeddings.whole"
     found = stored.tensor(key + ".weight") @ x.numpy() + stored.tensor(key + ".bias")
     assert np.abs(found - wanted.numpy()).max() < 0.05
-    assert not list(tmp_path.glob(".*partial"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_the_shipped_folder_is_complete_and_small() -> None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.engine.sessions import open_session
+from kosmoscope.files.writing import write_text
 from kosmoscope.geometry import XYXY
 from kosmoscope.images import PixelSpec, pixel_tensor
 from kosmoscope.model.config import DetectorVisionConfig
@@ -151,7 +152,7 @@ def extract(
     arrays = {k: np.stack([r[i] for r in rows]) for i, k in enumerate(_KINDS)}
     np.savez(out / f"{name}.npz", **arrays)  # type: ignore[arg-type]
     text = "".join(r.to_json() + "\n" for r in records)
-    (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    write_text(out / f"{name}.jsonl", text)
 
 
 def load_views(folder: Path, names: list[str] | None = None) -> Views:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tokenizers import (
     trainers,
 )
 
+from kosmoscope.files.writing import write_text
 from kosmoscope.tokens import SPECIALS, TAGS, location_token
 
 GRID = 32
@@ -109,21 +109,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     # Not pretty: a thousand location tokens over eight lines each would double the file.
-    write_atomic(folder / "tokenizer.json", tokenizer.to_str(pretty=False).encode())
-    write_atomic(folder / "tokenizer_config.json", to_json(config))
-    write_atomic(folder / "special_tokens_map.json", to_json(names))
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=False))
+    write_text(folder / "tokenizer_config.json", to_json(config))
+    write_text(folder / "special_tokens_map.json", to_json(names))
 
 
-def to_json(value: object) -> bytes:
+def to_json(value: object) -> str:
     """JSON as the hub's files have it: two spaces, sorted keys, a newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a reader sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _pre_tokenizer() -> Any:
