@@ -139,6 +139,21 @@ def test_a_hidden_upward_import_breaks_contract_and_makes_a_circle(house: Path, 
     assert circles("madehouse") == [["madehouse.high", "madehouse.low"]]
 
 
+@pytest.mark.parametrize("library", ["torch", "transformers", "typer", "rich"])
+def test_a_library_in_the_wrong_room_breaks_contract(house: Path, library: str) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    head, _, contracts = text.partition("[tool.importlinter]")[2].partition("[[")
+    forbidden = [c for c in contracts.split("[[") if 'source_modules = ["kosmoscope"]' in c]
+    rules = "[[".join(["[tool.importlinter]" + head, *forbidden])
+    (house.parent / "contracts.toml").write_text(rules.replace("kosmoscope", "madehouse"))
+    (house / "cli").mkdir()
+    (house / "cli" / "__init__.py").write_text("")
+    (house / "cli" / "app.py").write_text("import typer\nfrom rich import table\n")
+    assert linted(house) == 0
+    (house / "low.py").write_text(f"def name() -> str:\n    import {library}\n")
+    assert linted(house) == 1
+
+
 @pytest.mark.parametrize("code", [
     "from importlib import import_module\nx = import_module('madehouse.high')\n",
     "import importlib\ndef f():\n    return importlib.import_module('madehouse' + '.high')\n",

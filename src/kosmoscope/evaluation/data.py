@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from kosmoscope.errors import CorruptImageError, ImageError, InputError, OptionError
 from kosmoscope.files.checked import checked, json_object, read_object
 from kosmoscope.files.text import reason
+from kosmoscope.geometry import XYXY, area, check_xyxy_norm
 from kosmoscope.images import Limits, read_image
-from kosmoscope.types import XYXY, check_xyxy_norm
 
 HELD_OUT_SHARE = 0.12
 HELD_OUT_SHARES: Mapping[str, float] = {"coco": 0.25}
@@ -62,8 +62,7 @@ class Truth:
     @property
     def area(self) -> float:
         """Share of the picture."""
-        x1, y1, x2, y2 = self.xyxy
-        return (x2 - x1) * (y2 - y1)
+        return area(self.xyxy)
 
 
 @dataclass(frozen=True, slots=True)
