@@ -219,6 +219,7 @@ def test_the_articles_golden_case(pair: Pair) -> None:
         Token(0, i, -0.1, Corner(i - first, 1.0, 0.5, 0.5) if i >= first else None, None)
         for i in ids[start:]
     ]
+    tokens[-1] = replace(tokens[-1], finish="stop")
     found = describe_tokens(tokens, context, Timing())
     assert found.caption == "An image of a forest with fog"
     assert found.tagged == GOLDEN
