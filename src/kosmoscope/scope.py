@@ -179,20 +179,24 @@ class Scope:
         prompt: str | None = None,
         *,
         grounded: bool = True,
+        tagged: bool = False,
         **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Describe a picture, with boxes for the phrases.
 
         Args:
             image: the picture.
-            prompt: "brief" (the default), "detailed", or how the text should begin.
+            prompt: "brief" (the default), "detailed", or how the text should begin; transformers'
+                ``<grounding>`` may stand in front.
             grounded: ask for boxes.
+            tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
             options: of the generation.
 
         Raises:
             ImageError, PromptError, OptionError: see `kosmoscope.errors`.
         """
-        return self.complete([describe_prompt(image, prompt, grounded=grounded)], **options)[0]
+        asked = describe_prompt(image, prompt, grounded=grounded, tagged=tagged)
+        return self.complete([asked], **options)[0]
 
     def ground(
         self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[GenerationKeywords]

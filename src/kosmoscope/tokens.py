@@ -278,7 +278,10 @@ class Tokenizer:
             raise PromptError("the text is empty; expected at least one word")
         found = self._markup.search(text)
         if found:
-            raise PromptError(f"the text contains the markup {found[0]!r}; expected plain text")
+            raise PromptError(
+                f"the text contains the markup {found[0]!r}; expected plain text (a prompt with "
+                "tags has to be marked as tagged)"
+            )
         ids = self.encode_tagged(text)
         # Normalisation can make markup of look-alikes (full-width '＜s＞'): the unigram model knows
         # the special tokens' names as pieces.
