@@ -332,31 +332,24 @@ def peak_bytes(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("side", [46_000, 13_000])
-def test_a_small_file_cannot_claim_gigabytes(side: int) -> None:
-    # Each of the masks is three characters long.
-    size = [side, side]
-    rle = {"size": size, "counts": [side * side]}
+def test_a_small_file_cannot_claim_gigabytes() -> None:
+    side = 46_000
+    rle = {"size": [side, side], "counts": [side * side]}
     part = {"phrase": "x", "kind": "thing", "entity": None, "xyxy_px": None, "score": None}
     data = {
         "schema": 1, "image": {"path": "x", "width": side, "height": side}, "segmenter": "s",
-        "caption": "", "seconds": 0.0,
-        "segments": [{"id": i + 1, **part, "rle": rle} for i in range(40)],
+        "caption": "", "seconds": 0.0, "segments": [{"id": 1, **part, "rle": rle}],
     }  # fmt: skip
 
     def read() -> None:
-        if side * side > MAX_PIXELS:
+        for change in ({}, {"segments": []}):
             with pytest.raises(InputError, match="46000x46000"):
-                Segmentation.from_dict(data)
-        else:
-            Segmentation.from_dict(data)
-
-    # A picture of the largest size that is read: its labels twice, whatever the number of masks.
-    assert peak_bytes(read) < 2.2 * 2 * MAX_PIXELS
-    if side * side > MAX_PIXELS:
-        assert peak_bytes(read) < 1_000_000
+                Segmentation.from_dict({**data, **change})
         with pytest.raises(InputError, match="46000x46000"):
             decode_rle(rle)
+
+    assert side * side > MAX_PIXELS
+    assert peak_bytes(read) < 1_000_000
 
 
 def test_a_mask_of_a_segmentation_is_made_once() -> None:
