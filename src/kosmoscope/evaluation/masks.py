@@ -113,6 +113,12 @@ class ClassOverlap:
             either = int(np.count_nonzero(in_a | in_b))
             self.union[index] = self.union.get(index, 0) + either
 
+    def merge(self, other: ClassOverlap) -> None:
+        """Add what another one counted."""
+        for mine, theirs in ((self.shared, other.shared), (self.union, other.union)):
+            for index, count in theirs.items():
+                mine[index] = mine.get(index, 0) + count
+
     def by_class(self, classes: Collection[int] | None = None) -> dict[int, float]:
         """Return the IoU of each class that occurs, or of those given."""
         wanted = sorted(self.union if classes is None else set(classes) & set(self.union))

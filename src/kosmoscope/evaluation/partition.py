@@ -67,6 +67,12 @@ class PartitionOverlaps:
         self.of_predicted.add(self._map(sample.rgb, truth, own, meant, segmenter), truth)
         self.pictures += 1
 
+    def merge(self, other: PartitionOverlaps) -> None:
+        """Add what another one counted, of the same classes."""
+        self.of_true_boxes.merge(other.of_true_boxes)
+        self.of_predicted.merge(other.of_predicted)
+        self.pictures += other.pictures
+
     def _map(
         self,
         rgb: NDArray[np.uint8],

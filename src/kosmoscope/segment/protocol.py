@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,52 @@ class Segmenter(Protocol):
             InputError: the picture is not an (H, W, 3) array of bytes.
         """
         ...
+
+
+@runtime_checkable
+class EncodingSegmenter(Segmenter, Protocol):
+    """A segmenter that looks at a picture first, at length, and then answers quickly."""
+
+    def encode(self, picture: NDArray[np.uint8]) -> Any:
+        """Return what the segmenter saw: a value, to be asked as often as one likes."""
+        ...
+
+    def ask(self, encoded: Any, prompts: Sequence[BoxPrompt]) -> list[Proposal]:
+        """Return what `segment` would of the picture that was encoded."""
+        ...
+
+
+class LookingOnce:
+    """A segmenter for one picture, which is looked at once however often it is asked about.
+
+    Args:
+        segmenter: does the work.
+        picture: (H, W, 3) uint8 RGB, upright.
+    """
+
+    def __init__(self, segmenter: Segmenter, picture: NDArray[np.uint8]) -> None:
+        self._segmenter = segmenter
+        self._picture = picture
+        self._encoded: Any = None
+
+    @property
+    def name(self) -> str:
+        """The segmenter's."""
+        return self._segmenter.name
+
+    def segment(self, picture: NDArray[np.uint8], prompts: Sequence[BoxPrompt]) -> list[Proposal]:
+        """Return one proposal a prompt; see `Segmenter.segment`. Another picture is passed on."""
+        segmenter = self._segmenter
+        if picture is not self._picture or not isinstance(segmenter, EncodingSegmenter):
+            return segmenter.segment(picture, prompts)
+        wh = check_picture(picture)
+        for prompt in prompts:
+            prompt.within(wh)  # before the encoder's seconds
+        if not prompts:
+            return []
+        if self._encoded is None:
+            self._encoded = segmenter.encode(picture)
+        return segmenter.ask(self._encoded, prompts)
 
 
 def check_picture(picture: NDArray[Any]) -> tuple[int, int]:
