@@ -177,7 +177,8 @@ def export(
         typer.Option(
             "--pictures",
             metavar="none|link|copy",
-            help="Put the pictures into the folder too; not all formats have a place for them.",
+            help="Put the pictures into the folder too "
+            f"({', '.join(f.name for f in FORMATS if f.pictures is not None)}).",
         ),
     ] = "none",
     overwrite: Annotated[

@@ -59,19 +59,19 @@ def _captions(job: Job) -> dict[str, Any]:
 
 
 def _head(job: Job) -> dict[str, Any]:
-    images = []
-    for i, (picture, name) in enumerate(zip(job.pictures, job.names, strict=True), 1):
-        source = utf8(picture.image.path)
-        images.append(
-            {
-                "id": i,
-                "file_name": source if job.place == "none" else name,
-                "width": picture.image.width,
-                "height": picture.image.height,
-                "license": 0,
-                "source": source,
-            }
-        )
+    sources = [utf8(picture.image.path) for picture in job.pictures]
+    names = sources if job.place == "none" else job.names
+    images = [
+        {
+            "id": i + 1,
+            "file_name": names[i],
+            "width": picture.image.width,
+            "height": picture.image.height,
+            "license": 0,
+            "source": sources[i],
+        }
+        for i, picture in enumerate(job.pictures)
+    ]
     info = {"description": "Phrases and boxes", "contributor": f"kosmoscope {__version__}"}
     return {"info": info, "licenses": [{"id": 0, "name": "unknown", "url": ""}], "images": images}
 
