@@ -207,6 +207,7 @@ def _write(path: Path | None, chunks: list[str] | Iterator[str]) -> None:
     if path is not None:
         from kosmoscope.files.writing import write_text
 
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, chunks, durable=True)
 
 

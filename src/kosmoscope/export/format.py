@@ -119,7 +119,13 @@ def formats(takes: Takes = "descriptions") -> tuple[str, ...]:
 
 
 def text_format(
-    name: str, summary: str, suffix: str, chunks: Callable[[Job], Iterator[str]]
+    name: str,
+    summary: str,
+    suffix: str,
+    chunks: Callable[[Job], Iterator[str]],
+    *,
+    takes: Takes = "descriptions",
+    options: tuple[str, ...] = (),
 ) -> Format:
     """Return the record of a format that is one file of text, written as its chunks come."""
 
@@ -127,7 +133,10 @@ def text_format(
         with job.new_file() as file:
             file.writelines(chunk.encode() for chunk in chunks(job))
 
-    return Format(name, summary, suffix, lambda job: "".join(chunks(job)), write)
+    def value(job: Job) -> str:
+        return "".join(chunks(job))
+
+    return Format(name, summary, suffix, value, write, takes, options=options)
 
 
 def folder_format(

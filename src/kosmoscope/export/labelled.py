@@ -41,14 +41,14 @@ class Report:
     unmapped: Counter[str] = field(default_factory=Counter)
     """Phrases for which the map file has no class, with their number of entities."""
 
-    def count(self, label: str | None, boxes: int, usable: int) -> None:
-        """Count the boxes of an entity; without a label all of them are dropped."""
-        if label is None:
+    def count(self, label: str | None, boxes: int, usable: int, *, drop: bool = True) -> None:
+        """Count the boxes of an entity; without a label they are dropped, if they are."""
+        if label is None and drop:
             self.dropped += boxes
             return
         self.boxes += usable
         self.unusable += boxes - usable
-        if usable:
+        if label is not None and usable:
             self.labels[label] += usable
 
     def repeated(self, label: str) -> None:
@@ -121,15 +121,25 @@ def labelled(
     descriptions: Iterable[GroundedCaption],
     vocabulary: Vocabulary = Vocabulary.phrases(),
     report: Report | None = None,
+    *,
+    drop: bool = True,
 ) -> Iterator[LabelledDescription]:
-    """Yield descriptions with their labels as they come, and count them in the report."""
+    """Yield descriptions with their labels as they come, and count them in the report.
+
+    Args:
+        descriptions: any number, of any pictures.
+        vocabulary: of the labels.
+        report: filled on the way.
+        drop: what asks leaves out boxes without a label; otherwise they count as written.
+    """
     report = report if report is not None else Report()
     for picture, description in _numbered(descriptions, report):
         entities: list[LabelledEntity] = []
         for entity in description.entities:
             label = report.look_up(entity.phrase, vocabulary)
             corners = tuple(inside(box.xyxy_px, description.image) for box in entity.boxes)
-            report.count(label, len(corners), sum(xyxy is not None for xyxy in corners))
+            usable = sum(xyxy_px is not None for xyxy_px in corners)
+            report.count(label, len(corners), usable, drop=drop)
             entities.append(LabelledEntity(entity, utf8(entity.phrase), label, corners))
         yield LabelledDescription(description, picture, tuple(entities))
 

@@ -79,9 +79,6 @@ def _table_row(box: LabelledBox) -> str:
 
 MARKDOWN = FORMATS.add(
     text_format(
-        "markdown",
-        "a section a description: caption, the paper's links, a table",
-        ".md",
-        _chunks,
+        "markdown", "a section a description: caption, the paper's links, a table", ".md", _chunks
     )
 )

@@ -73,7 +73,7 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield one row a box, as a dict with all `COLUMNS`; None where a column does not apply."""
     empty = dict.fromkeys(COLUMNS)
-    for index, found in enumerate(labelled(descriptions, vocabulary, report)):
+    for index, found in enumerate(labelled(descriptions, vocabulary, report, drop=False)):
         description, image = found.description, found.description.image
         told = {
             **empty,
