@@ -74,7 +74,7 @@ class Annotator:
             OutputError: it cannot be written.
         """
         from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
-        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.files.writing import write_text
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
@@ -88,7 +88,7 @@ class Annotator:
         if self.format is ImageFormat.SVG:
             href = os.path.relpath(source, self.folder)
             svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_chunks(target, [svg], overwrite=True)
+            write_text(target, svg, durable=True)
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)

@@ -205,9 +205,10 @@ def _check_target(path: Path | None) -> None:
 
 def _write(path: Path | None, chunks: list[str] | Iterator[str]) -> None:
     if path is not None:
-        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.files.writing import write_text
 
-        write_chunks(path, chunks, overwrite=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, chunks, durable=True)
 
 
 Row = tuple[str, "Mapping[str, Any]"]

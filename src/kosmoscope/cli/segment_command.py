@@ -21,6 +21,7 @@ from kosmoscope.cli.render import columns
 from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFiles, SegmentFolder, jobs_of
 from kosmoscope.cli.work import Work, check_threads, expanded
 from kosmoscope.errors import BoxError, ImageError, OptionError
+from kosmoscope.export import FORMATS, export, formats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from kosmoscope.segment import Segmentation
     from kosmoscope.segment.protocol import Segmenter
     from kosmoscope.segment.run import Wanted
-
-_FORMATS = "coco-instances|coco-panoptic|yolo-seg|labelme-polygons"
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +104,7 @@ def segment(
         str | None,
         typer.Option(
             "--to",
-            metavar=_FORMATS,
+            metavar="|".join(formats("segmentations")),
             help="Write all pictures' segments as FOLDER/NAME too (with --output).",
         ),
     ] = None,
@@ -150,11 +149,10 @@ def segment(
     for name, value in (("--cutout", cutout), ("--to", to), ("--overwrite", overwrite)):
         if value and output is None:
             raise OptionError(f"{name} goes with --output FOLDER")
-    from kosmoscope.export import SEGMENT_FORMATS
     from kosmoscope.segment.run import load_segmenter
 
-    if to is not None and to not in SEGMENT_FORMATS:
-        raise OptionError(f"--to {to}: expected one of {', '.join(SEGMENT_FORMATS)}")
+    if to is not None and to not in formats("segmentations"):
+        raise OptionError(f"--to {to}: expected one of {', '.join(formats('segmentations'))}")
     check_threads(threads)
     asked = _Asked(
         prompt, tuple(phrase or ()), tuple(_numbers(text, 4, "--box") for text in box or ()),
@@ -246,9 +244,8 @@ def _segmented(
 def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
     """Export what this command and its earlier runs wrote, one picture in memory at a time."""
     if to is not None and files:
-        from kosmoscope.export import export_segmentations
-
-        export_segmentations(SegmentFiles(files), output / to, to, overwrite=True)
+        out = output / f"{to}{FORMATS.get(to).suffix}"
+        export(SegmentFiles(files), out, to, overwrite=True)
 
 
 def _show(found: Segmentation, format: Format) -> None:

@@ -58,7 +58,7 @@ class SegmentFolder:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool, cutout: bool
     ) -> None:
-        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.files.writing import write_text
 
         self.folder, self._cutout, self._overwrite = folder, cutout, overwrite
         self._taken: dict[str, str] = {}
@@ -73,7 +73,7 @@ class SegmentFolder:
                 f"{folder} was made with other options ({told}): choose another folder, or "
                 "--overwrite"
             )
-        write_chunks(target, [json.dumps(now, indent=2), "\n"], overwrite=True)
+        write_text(target, json.dumps(now, indent=2) + "\n", durable=True)
 
     def file(self, job: Job) -> Path:
         """Where a job's JSON goes: by its place in the order for pictures, by path for results."""
@@ -103,7 +103,7 @@ class SegmentFolder:
     def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
         """Write the files of one picture, each atomically."""
         from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
-        from kosmoscope.export.atomic import write_chunks
+        from kosmoscope.files.writing import write_text
         from kosmoscope.masks import cut_out, write_label_map
 
         stem = file.with_name(file.name.removesuffix(_SUFFIX))
@@ -117,7 +117,7 @@ class SegmentFolder:
                 temporary = path.with_name(f".{path.name}.part")
                 cut_out(picture.rgb, found.mask(part.id)).save(temporary, "PNG")
                 temporary.replace(path)
-        write_chunks(file, [found.to_json() + "\n"], overwrite=True)
+        write_text(file, found.to_json() + "\n", durable=True)
 
 
 class SegmentFiles:

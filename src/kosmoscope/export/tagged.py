@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kosmoscope.errors import BoxError
+from kosmoscope.export.format import FORMATS, Job, text_format
 from kosmoscope.tokens import location_token, xyxy_to_cells
 from kosmoscope.types import Entity, GroundedCaption
 
@@ -21,6 +22,7 @@ _SPECIAL = re.compile(r"[\\\t\n\r\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\ud800-\udff
 
 def cells(entity: Entity, side: int = 32) -> list[tuple[int, int]]:
     """Return the cells of an entity's boxes; boxes outside of the picture are left out."""
+
     found: list[tuple[int, int]] = []
     for box in entity.boxes:
         try:
@@ -49,22 +51,25 @@ def to_links(description: GroundedCaption, side: int = 32) -> str:
     return "".join(parts)
 
 
-def tagged_chunks(descriptions: Iterable[GroundedCaption]) -> Iterator[str]:
-    """Yield lines as `kosmoscope.parsing.read_tagged` reads them."""
-    yield HEADING + "\n"
-    for d in descriptions:
-        fields = (d.image.path, str(d.image.width), str(d.image.height), d.tagged)
-        yield "\t".join(_SPECIAL.sub(_escaped, f) for f in fields) + "\n"
-
-
 def to_tagged(descriptions: Iterable[GroundedCaption]) -> str:
     """Return the model's tagged text, a line a description, after a heading.
 
     The columns are apart by tabs. Backslash, tab, line breaks and what UTF-8 cannot hold are
-    written ``\\\\``, ``\\t``, ``\\n``, ``\\r`` and ``\\u2028``.
+    written ``\\\\``, ``\\t``, ``\\n``, ``\\r`` and ``\\u2028``. `kosmoscope.parsing.read_tagged`
+    reads it back.
     """
-    return "".join(tagged_chunks(descriptions))
+    return "".join(_lines(Job(descriptions)))
+
+
+def _lines(job: Job) -> Iterator[str]:
+    yield HEADING + "\n"
+    for d in job.descriptions():
+        fields = (d.image.path, str(d.image.width), str(d.image.height), d.tagged)
+        yield "\t".join(_SPECIAL.sub(_escaped, f) for f in fields) + "\n"
 
 
 def _escaped(match: re.Match[str]) -> str:
     return ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}"
+
+
+TAGGED = FORMATS.add(text_format("tagged", "the model's text with its tags", ".txt", _lines))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kosmoscope.errors import OptionError
-from kosmoscope.export.names import utf8
 from kosmoscope.export.pictures import merge
 from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import utf8
 from kosmoscope.optional import optional
 from kosmoscope.types import GroundedCaption
 
@@ -36,6 +34,8 @@ def to_supervision(
         KosmoscopeError: supervision is not installed.
         OptionError: a label is not among `classes`.
     """
+    import numpy as np  # here: what lists the formats starts without it
+
     sv = optional("supervision", "supervision")
     (picture,) = merge([description], vocabulary)
     boxes = picture.boxes
