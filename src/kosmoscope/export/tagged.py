@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 
 from kosmoscope.errors import BoxError
 from kosmoscope.export.format import FORMATS, Job, text_format
-from kosmoscope.tokens import location_token, xyxy_to_cells
 from kosmoscope.types import Entity, GroundedCaption
 
 DELIMITER = "</delimiter_of_multi_objects/>"
@@ -22,6 +21,8 @@ _SPECIAL = re.compile(r"[\\\t\n\r\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\ud800-\udff
 
 def cells(entity: Entity, side: int = 32) -> list[tuple[int, int]]:
     """Return the cells of an entity's boxes; boxes outside of the picture are left out."""
+
+    from kosmoscope.tokens import xyxy_to_cells  # here: the formats are listed without NumPy
 
     found: list[tuple[int, int]] = []
     for box in entity.boxes:
@@ -42,6 +43,8 @@ def to_links(description: GroundedCaption, side: int = 32) -> str:
         description: of a picture.
         side: cells along each side of the model's grid.
     """
+    from kosmoscope.tokens import location_token
+
     parts: list[str] = []
     for text, entity in description.pieces():
         shown = re.sub(r"([\\\[\]])", r"\\\1", text)
