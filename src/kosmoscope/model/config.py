@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kosmoscope.errors import CheckpointError
-from kosmoscope.model.jsonfile import read_object
+from kosmoscope.files.checked import read_object
 
 # Keys of transformers' config files that only training, generation defaults or bookkeeping use.
 # They are named so that a key which nobody knows stops the load: it may change what the numbers
@@ -133,7 +133,7 @@ class ModelConfig:
             CheckpointError: not JSON, another architecture, a key that nobody knows, or sizes
                 that cannot belong together. The message names the file and the key.
         """
-        data = read_object(path)
+        data = read_object(path, CheckpointError)
         kind = data.get("model_type")
         if kind != "kosmos-2":
             raise CheckpointError(f"{path}: model_type is {kind!r}; this engine runs 'kosmos-2'")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kosmoscope.errors import CheckpointError
+from kosmoscope.files.checked import read_object
 from kosmoscope.model.config import _MOST_LAYERS, _Reader
-from kosmoscope.model.jsonfile import read_object
 
 _MOST_PIXELS = 4096
 """Along a side: no such model takes more, and a typing error must not allocate gigabytes."""
@@ -103,7 +103,7 @@ class SamConfig:
             CheckpointError: not JSON, another architecture, a key that nobody knows, or sizes
                 that cannot belong together. The message names the file and the key.
         """
-        data = read_object(path)
+        data = read_object(path, CheckpointError)
         kind = data.get("model_type")
         if kind != "sam":
             raise CheckpointError(f"{path}: model_type is {kind!r}; this segmenter runs 'sam'")
