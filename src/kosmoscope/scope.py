@@ -13,10 +13,11 @@ from typing import Unpack
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
 from kosmoscope.engine.generate import Clock, Request, Token, generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
-from kosmoscope.errors import CheckpointError, OptionError, PromptError
+from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
 from kosmoscope.files.checked import read_object
 from kosmoscope.grammar import Grammar
 from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
+from kosmoscope.kinds import KINDS
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
@@ -35,7 +36,7 @@ from kosmoscope.results import Description
 from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.store.convert import load_model
-from kosmoscope.store.installed import cached
+from kosmoscope.store.installed import cached, known_name
 from kosmoscope.tokens import Tokenizer
 from kosmoscope.types import Entity, ImageInfo, Timing
 
@@ -118,6 +119,9 @@ def load(
                 f"using {wanted}, a tiny model for trying things out",
                 stacklevel=2,
             )
+    other = known_name(wanted, KINDS) if isinstance(wanted, str) else None
+    if other is not None and other is not KOSMOS2:
+        raise ModelNotFoundError(f"{wanted}: {other.title}; expected a {KOSMOS2.title} model")
     converted = load_model(KOSMOS2, wanted, precision, progress)
     return Scope(converted, threads=threads, limits=limits)
 

@@ -9,7 +9,7 @@ import typer
 
 from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
-from kosmoscope.cli.options import Format, PrecisionName, help_text
+from kosmoscope.cli.options import Format, help_text
 from kosmoscope.cli.progress import Download, Steps
 from kosmoscope.cli.render import columns, size_text
 from kosmoscope.errors import OptionError
@@ -78,11 +78,12 @@ def pull(
 
     [cyan]kosmoscope pull kosmos-2[/]
     """
-    if precision not in (None, _NONE, *(p for kind in KINDS for p in kind.precisions)):
-        raise OptionError(f"--precision {precision!r}: expected int8, int4, fp32 or none")
-    ours = known_name(name, KINDS)
-    if ours is not None and precision not in (None, _NONE):
-        ours.check_precision(precision)  # before gigabytes come
+    if precision not in (None, _NONE):  # before gigabytes come
+        kind = known_name(name, KINDS)
+        known = kind.precisions if kind else [p for k in KINDS for p in k.precisions]
+        if precision not in known:
+            expected = ", ".join((*dict.fromkeys(known), _NONE))
+            raise OptionError(f"--precision {precision!r}: expected one of {expected}")
     from kosmoscope.store import hub
 
     if packaged(name, KINDS) is not None:
@@ -112,7 +113,7 @@ def convert(
     ],
     target: Annotated[str, typer.Argument(metavar="DST", help="The folder to make.")],
     precision: Annotated[
-        PrecisionName | None,
+        str | None,
         typer.Option(
             "--precision",
             "-p",
