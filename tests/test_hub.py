@@ -14,6 +14,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from hub_server import WEIGHTS, Fault, HubServer, Repo, sha256, write_model
 from kosmoscope import errors
@@ -271,6 +272,13 @@ def test_a_disk_that_is_full_or_closed(server: HubServer, home: Path, monkeypatc
     (home / "file").write_text("")
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "file" / "hub"))
     refused(errors.DownloadError, "cannot write")
+
+
+def test_a_failing_disk_is_no_failing_transfer() -> None:
+    """Transfers are tried again, whatever HTTP library is below; other errors are not."""
+    assert not issubclass(OSError, hub._failures())
+    assert issubclass(HfHubHTTPError, hub._failures())
+    assert issubclass(ConnectionResetError, hub._failures())
 
 
 def test_what_the_hub_does_not_have(server: HubServer) -> None:

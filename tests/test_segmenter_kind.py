@@ -86,8 +86,8 @@ def test_names_and_folders_mean_the_segmenter_that_runs_their_model(tmp_path: Pa
             load_segmenter(name)
     with pytest.raises(ModelNotFoundError, match="known: classical, sam, filled, echoing, sam-vit"):
         load_segmenter("something else")
+    (folder / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(CheckpointError, match="'nothing'; expected 'sam' or 'echo'"):
-        (folder / "config.json").write_text('{"model_type": "nothing"}')
         load_segmenter(folder)
 
 
