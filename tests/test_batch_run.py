@@ -529,7 +529,7 @@ def test_what_is_in_flight_is_bounded(
     assert most <= 2 * (1 + 2 + 1 + stages.AHEAD)
 
 
-def test_pixels_are_those_of_the_one_door(scope: Scope, tmp_path: Path) -> None:
+def test_pixels_are_those_of_read_image(scope: Scope, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "large.jpg"
     picture = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))

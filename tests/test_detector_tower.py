@@ -223,8 +223,8 @@ def test_the_best_candidates_of_each_class(values: dict[str, Any]) -> None:
 def test_what_is_trained_sees_what_the_graph_says(
     values: dict[str, Any], checkpoint: Checkpoint
 ) -> None:
-    from kosmoscope.training.network import waves
-    from kosmoscope.training.regions import region_rows
+    from recipes.pocket.network import waves
+    from recipes.pocket.regions import region_rows
 
     rows = torch.from_numpy(values["detection.features"])
     close(values["detection.features"][..., 83:], waves(rows[..., 83:87], rows[..., 81:82]), 1e-5)

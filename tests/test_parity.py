@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from kosmoscope.images import pixel_tensor
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.outcome import Context, describe_tokens
-from kosmoscope.prompts import Prompt
+from kosmoscope.prompts import Prompt, describe_prompt
 from kosmoscope.reading import read
 from kosmoscope.results import Description
 from kosmoscope.scope import Scope
@@ -91,6 +91,30 @@ def test_pixels(pair: Pair) -> None:
         theirs = pair.made.inputs(PROMPTS["brief"], image)["pixel_values"][0].numpy()
         ours = pixel_tensor(np.asarray(image), pair.scope.pixel_spec)
         assert np.abs(ours - theirs).max() < 1e-4
+
+
+@pytest.mark.parametrize(("prompt", "tagged"), [
+    ("<grounding>An image of", False), ("<grounding> An image of", False),
+    ("  <grounding>   Describe this image in detail:", False),
+    ("<grounding>The two people are", False), ("An image of", None),
+    ("<grounding>An image of", True), ("<grounding><phrase> a snowman</phrase>", True),
+    ("<grounding><phrase> It</phrase><object><patch_index_0044><patch_index_0863></object> is",
+     True),
+])  # fmt: skip
+def test_prompts_mean_what_they_mean_in_transformers(
+    pair: Pair, prompt: str, tagged: bool | None
+) -> None:
+    image = checkpoints.picture()
+    theirs = pair.made.inputs(prompt.strip(), image)["input_ids"][0].tolist()
+    asked = describe_prompt(
+        image, prompt, grounded=tagged is not None, tagged=bool(tagged)
+    ).compile(pair.scope.tokenizer, pair.engine.slot_ids)
+    assert list(asked.ids) == theirs
+    assert asked.grounded == (tagged is not None)
+    found = pair.scope.describe(
+        image, prompt, grounded=tagged is not None, tagged=bool(tagged), max_new_tokens=8
+    )
+    assert found.image.width == image.width
 
 
 @torch.no_grad()
@@ -220,6 +244,7 @@ def test_the_articles_golden_case(pair: Pair) -> None:
         Token(0, i, -0.1, Corner(i - first, 1.0, 0.5, 0.5) if i >= first else None, None)
         for i in ids[start:]
     ]
+    tokens[-1] = replace(tokens[-1], finish="stop")
     found = describe_tokens(tokens, context, Timing())
     assert found.caption == "An image of a forest with fog"
     assert found.tagged == GOLDEN

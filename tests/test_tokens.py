@@ -23,7 +23,14 @@ from transformers.models.kosmos2.processing_kosmos2 import (
 
 import tiny_tokenizer
 from kosmoscope.errors import BoxError, PromptError, TokenizerError
-from kosmoscope.tokens import TAGS, Tokenizer, TokenSet, cells_to_xyxy, xyxy_to_cells
+from kosmoscope.tokens import (
+    TAGS,
+    Tokenizer,
+    TokenSet,
+    cells_to_xyxy,
+    covering_cells,
+    xyxy_to_cells,
+)
 
 GOLDEN = (
     "<grounding> An image of<phrase> a forest with fog</phrase>"
@@ -360,6 +367,12 @@ def test_transformers_leaves_the_grid_where_we_do_not() -> None:
         xyxy_to_cells((0.1, 0.1, 1.2, 1.2), 32)
     assert xyxy_to_cells((0.0, 0.0, 1e-20, 1e-20), 32) == (0, 0)
     assert xyxy_to_cells((math.nextafter(1, 0), 0, 1, 1), 32) == (31, 1023)
+
+
+def test_unchecked_boxes_stay_on_the_grid_too() -> None:
+    assert covering_cells((-0.1, -0.1, 1.2, 1.2), 32) == (0, 1023)
+    assert covering_cells((1.5, 1.5, 2, 2), 32) == (1023, 1023)
+    assert covering_cells((0.5, 0.5, 0.5, 0.25), 32) == (16 * 32 + 16,) * 2
 
 
 @pytest.mark.parametrize(

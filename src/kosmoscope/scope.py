@@ -31,7 +31,7 @@ from kosmoscope.prompts import (
     refer_prompt,
 )
 from kosmoscope.reading import ReadEntity, StreamReader
-from kosmoscope.reading import TextDelta as ReadDelta
+from kosmoscope.reading import TextDelta as TextDelta
 from kosmoscope.results import Description
 from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
@@ -52,13 +52,6 @@ class EncodedImage:
     info: ImageInfo
     state: PictureState = field(repr=False)
     timing: Timing = field(default_factory=Timing)
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Streaming: the caption grew by this text."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +171,24 @@ class Scope:
         prompt: str | None = None,
         *,
         grounded: bool = True,
+        tagged: bool = False,
         **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Describe a picture, with boxes for the phrases.
 
         Args:
             image: the picture.
-            prompt: "brief" (the default), "detailed", or how the text should begin.
+            prompt: "brief" (the default), "detailed", or how the text should begin; transformers'
+                ``<grounding>`` may stand in front.
             grounded: ask for boxes.
+            tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
             options: of the generation.
 
         Raises:
             ImageError, PromptError, OptionError: see `kosmoscope.errors`.
         """
-        return self.complete([describe_prompt(image, prompt, grounded=grounded)], **options)[0]
+        asked = describe_prompt(image, prompt, grounded=grounded, tagged=tagged)
+        return self.complete([asked], **options)[0]
 
     def ground(
         self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[GenerationKeywords]
@@ -332,13 +329,13 @@ class Scope:
 
     def _events(
         self,
-        items: Sequence[ReadDelta | ReadEntity],
+        items: Sequence[TextDelta | ReadEntity],
         context: Context,
         tokens: Sequence[Token],
     ) -> Iterator[Event]:
         for item in items:
-            if isinstance(item, ReadDelta):
-                yield TextDelta(item.text)
+            if isinstance(item, TextDelta):
+                yield item
             else:
                 yield EntityFound(entity_of(item, context, tokens))
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from kosmoscope.export.names import is_placeholder, utf8
 from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, Box, GroundedCaption, ImageInfo
+from kosmoscope.geometry import XYXY, clip
+from kosmoscope.types import Box, GroundedCaption, ImageInfo
 
 PX_DIGITS = 3
 """A thousandth of a pixel: far below the grid's cell, and enough for pictures one pixel wide."""
@@ -65,9 +66,7 @@ def inside(xyxy_px: XYXY, image: ImageInfo) -> XYXY | None:
     if not all(math.isfinite(v) for v in xyxy_px):
         return None
     x1, y1, x2, y2 = (round(float(v), PX_DIGITS) for v in xyxy_px)
-    x1, x2 = max(x1, 0.0), min(x2, float(image.width))
-    y1, y2 = max(y1, 0.0), min(y2, float(image.height))
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+    return clip((x1, y1, x2, y2), (image.width, image.height))
 
 
 def merge(

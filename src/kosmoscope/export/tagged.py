@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kosmoscope.errors import BoxError
-from kosmoscope.tokens import xyxy_to_cells
+from kosmoscope.tokens import location_token, xyxy_to_cells
 from kosmoscope.types import Entity, GroundedCaption
 
 DELIMITER = "</delimiter_of_multi_objects/>"
@@ -44,7 +44,7 @@ def to_links(description: GroundedCaption, side: int = 32) -> str:
     for text, entity in description.pieces():
         shown = re.sub(r"([\\\[\]])", r"\\\1", text)
         pairs = cells(entity, side) if entity else []
-        boxes = DELIMITER.join(f"<patch_index_{a:04d}><patch_index_{b:04d}>" for a, b in pairs)
+        boxes = DELIMITER.join(location_token(a) + location_token(b) for a, b in pairs)
         parts.append(f"[{shown}]({boxes})" if pairs else shown)
     return "".join(parts)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import OptionError
+from kosmoscope.geometry import norm_to_px
 from kosmoscope.masks import Candidate, Segment, partition
 from kosmoscope.masks.partition import rest_regions
 from kosmoscope.segment.classical.words import is_stuff
@@ -63,7 +64,7 @@ def description_prompts(
         description: of the picture.
         image_wh: its size in pixels, if it is read at another one.
     """
-    w, h = image_wh or (description.image.width, description.image.height)
+    image_wh = image_wh or (description.image.width, description.image.height)
     found = []
     for index, entity in enumerate(description.entities):
         for box in entity.boxes:
@@ -76,7 +77,7 @@ def description_prompts(
                 # edge; a sky does.
                 x1, y1 = (0.0 if v < CELL else v for v in (x1, y1))
                 x2, y2 = (1.0 if v > 1 - CELL else v for v in (x2, y2))
-            prompt = BoxPrompt((x1 * w, y1 * h, x2 * w, y2 * h), entity.phrase, stuff=stuff)
+            prompt = BoxPrompt(norm_to_px((x1, y1, x2, y2), image_wh), entity.phrase, stuff=stuff)
             found.append(Wanted(prompt, index))
     return found
 

@@ -28,8 +28,7 @@ from kosmoscope.model.detector_tower import (
     REGION_FEATURES,
     WAVES,
 )
-from kosmoscope.training.targets import GRID
-from kosmoscope.training.tokenizer import LOCATION_COUNT
+from recipes.pocket.tokenizer import GRID, LOCATION_COUNT
 
 # The pictures are few: without it the decoder learns them by heart.
 _WHOLE_DROPOUT, _GRID_DROPOUT = 0.2, 0.1

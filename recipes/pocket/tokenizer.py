@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,32 +23,20 @@ from tokenizers import (
     trainers,
 )
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
-MASK_TOKEN = "<mask>"
-TAG_TOKENS = (
-    "</doc>",
-    "<image>",
-    "</image>",
-    "</chunk>",
-    "</line>",
-    "<phrase>",
-    "</phrase>",
-    "<object>",
-    "</object>",
-    "</delimiter_of_multi_objects/>",
-    "<grounding>",
-)
-LOCATION_COUNT = 1024  # a 32x32 grid, row by row
+from kosmoscope.files.writing import write_text
+from kosmoscope.tokens import SPECIALS, TAGS, location_token
+
+GRID = 32
+"""Cells along each side of a picture."""
+LOCATION_COUNT = GRID * GRID
 ORDINARY_PIECES = 2000
+
+*_OPENING, _MASK = SPECIALS
+BOS, PAD, EOS = (_OPENING.index(token) for token in ("<s>", "<pad>", "</s>"))
 
 # Every printable ASCII character is a piece, so that no English text becomes <unk>.
 _ASCII = [chr(code) for code in range(33, 127)]
 _SPACE = "▁"
-
-
-def location_token(cell: int) -> str:
-    """The token of a grid cell, 0 (top left) to 1023 (bottom right), row by row."""
-    return f"<patch_index_{cell:04d}>"
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -78,13 +65,13 @@ def build_tokenizer(
             f"but {reserved_slots} image slots need at least {reserved_slots + 8}"
         )
 
-    vocabulary = [(token, 0.0) for token in SPECIAL_TOKENS] + pieces + [(MASK_TOKEN, 0.0)]
+    vocabulary = [(token, 0.0) for token in _OPENING] + pieces + [(_MASK, 0.0)]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme="always")
     tokenizer.add_special_tokens(
-        [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS]
-        + [AddedToken(MASK_TOKEN, lstrip=True, normalized=False, special=True)]
+        [AddedToken(token, normalized=False, special=True) for token in _OPENING]
+        + [AddedToken(_MASK, lstrip=True, normalized=False, special=True)]
     )
     # Exactly the flags that Kosmos2Processor uses: its own add_tokens then changes nothing. They
     # are not special, so they outlive skip_special_tokens.
@@ -92,13 +79,13 @@ def build_tokenizer(
     tokenizer.add_tokens(
         [
             AddedToken(token, lstrip=True, rstrip=False, normalized=False, special=False)
-            for token in [*TAG_TOKENS, *locations]
+            for token in [*TAGS, *locations]
         ]
     )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=["<s>", "$A", "</s>"],
         pair=["<s>", "$A", "</s>", "</s>", "$B", "</s>"],
-        special_tokens=[("<s>", 0), ("</s>", 2)],
+        special_tokens=[("<s>", BOS), ("</s>", EOS)],
     )
     return tokenizer
 
@@ -109,7 +96,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "bos_token": "<s>",
         "cls_token": "<s>",
         "eos_token": "</s>",
-        "mask_token": MASK_TOKEN,
+        "mask_token": _MASK,
         "pad_token": "<pad>",
         "sep_token": "</s>",
         "unk_token": "<unk>",
@@ -122,21 +109,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     # Not pretty: a thousand location tokens over eight lines each would double the file.
-    write_atomic(folder / "tokenizer.json", tokenizer.to_str(pretty=False).encode())
-    write_atomic(folder / "tokenizer_config.json", to_json(config))
-    write_atomic(folder / "special_tokens_map.json", to_json(names))
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=False))
+    write_text(folder / "tokenizer_config.json", to_json(config))
+    write_text(folder / "special_tokens_map.json", to_json(names))
 
 
-def to_json(value: object) -> bytes:
+def to_json(value: object) -> str:
     """JSON as the hub's files have it: two spaces, sorted keys, a newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a reader sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _pre_tokenizer() -> Any:

@@ -1,6 +1,6 @@
 """Run the frozen networks over the photo sets once and keep what they say.
 
-    python -m kosmoscope.training.features --data FOLDER --teachers FOLDER --out FOLDER \\
+    python -m recipes.pocket.features --data FOLDER --teachers FOLDER --out FOLDER \\
         --set coco:1:2:1 --set intel:2:0:0
 
 A set is NAME:EVERY:CROPS:SMALL: each EVERY-th picture, whole, in CROPS random windows and SMALL
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.engine.sessions import open_session
+from kosmoscope.files.writing import write_text
+from kosmoscope.geometry import XYXY
 from kosmoscope.images import PixelSpec, pixel_tensor
 from kosmoscope.model.config import DetectorVisionConfig
 from kosmoscope.model.detector_tower import (
@@ -33,8 +35,8 @@ from kosmoscope.model.detector_tower import (
     Tower,
 )
 from kosmoscope.model.graph import GraphWriter
-from kosmoscope.training.records import BoxNorm, Record, crop, read_set
-from kosmoscope.training.teachers import Float, read_teachers
+from recipes.pocket.records import Record, crop, read_set
+from recipes.pocket.teachers import Float, read_teachers
 
 TOWER = DetectorVisionConfig(
     width=192,
@@ -101,7 +103,7 @@ class Teachers:
         return [rows, fine[0].astype(half), coarse[0].astype(half), whole[0, 0].astype(half)]
 
 
-def windows(rng: np.random.Generator, count: int) -> Iterator[BoxNorm]:
+def windows(rng: np.random.Generator, count: int) -> Iterator[XYXY]:
     """Random windows of half to nearly all of a picture's sides."""
     for _ in range(count):
         w, h = rng.uniform(0.5, 0.95, 2)
@@ -150,7 +152,7 @@ def extract(
     arrays = {k: np.stack([r[i] for r in rows]) for i, k in enumerate(_KINDS)}
     np.savez(out / f"{name}.npz", **arrays)  # type: ignore[arg-type]
     text = "".join(r.to_json() + "\n" for r in records)
-    (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    write_text(out / f"{name}.jsonl", text)
 
 
 def load_views(folder: Path, names: list[str] | None = None) -> Views:
@@ -171,7 +173,7 @@ def load_views(folder: Path, names: list[str] | None = None) -> Views:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m kosmoscope.training.features")
+    parser = argparse.ArgumentParser(prog="python -m recipes.pocket.features")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")
     parser.add_argument("--out", type=Path, required=True)

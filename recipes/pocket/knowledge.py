@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.words import CLASS_NAMES, plain
-from kosmoscope.training.records import BoxNorm, Labelled, Record
-from kosmoscope.training.regions import REGIONS
-from kosmoscope.training.teachers import Float
+from kosmoscope.geometry import XYXY, area, iou
+from recipes.pocket.records import Record
+from recipes.pocket.regions import REGIONS
+from recipes.pocket.teachers import Float
 
 SURE, LIKELY = 0.54, 0.26
 """Detector scores from which a thing is named, and from which it is found when asked for."""
@@ -35,7 +37,7 @@ _RIGHT = (0.02, 0.06, 0.20, 0.40, 0.55, 0.70, 0.82, 0.88, 0.95, 0.98)
 class Found:
     """A box with its share of being right."""
 
-    xyxy_norm: BoxNorm
+    xyxy_norm: XYXY
     right: float
     slot: int = -1
     """Index among the detections; -1 where it is from elsewhere."""
@@ -43,8 +45,7 @@ class Found:
     @property
     def area(self) -> float:
         """Share of the picture."""
-        x1, y1, x2, y2 = self.xyxy_norm
-        return max(x2 - x1, 0.0) * max(y2 - y1, 0.0)
+        return area(self.xyxy_norm)
 
 
 @dataclass
@@ -65,15 +66,6 @@ class Knowledge:
     """Names that the detector or the labels suspect at all."""
 
 
-def iou(a: BoxNorm, b: BoxNorm) -> float:
-    """Intersection over union."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    shared = w * h
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
-
-
 def sure_from(area: float) -> float:
     """The detector score from which a thing of this area is named."""
     return _SURE_IF_LARGE if area > _LARGE else _SURE_IF_SMALL if area < _SMALL else SURE
@@ -91,7 +83,7 @@ class Detection:
     name: str
     score: float
     lead: float
-    xyxy_norm: BoxNorm
+    xyxy_norm: XYXY
     slot: int
 
 
@@ -112,7 +104,7 @@ def know(
     rows: Float,
     regions: tuple[Float, Float],
     scene: str | None = None,
-    main_box: BoxNorm | None = None,
+    main_box: XYXY | None = None,
 ) -> Knowledge:
     """Put together what is known of a view.
 
@@ -144,18 +136,18 @@ def know(
     return known
 
 
-def _from_truth(known: Knowledge, truth: Sequence[Labelled], found: Sequence[Detection]) -> None:
+def _from_truth(known: Knowledge, truth: Sequence[Truth], found: Sequence[Detection]) -> None:
     """Labelled boxes: those that the detector sees are named, the others found when asked for."""
     free = list(found)
     for box in truth:
         match = max(
-            (d for d in free if d.name == box.label and iou(d.xyxy_norm, box.xyxy_norm) >= 0.5),
+            (d for d in free if d.name == box.label and iou(d.xyxy_norm, box.xyxy) >= 0.5),
             key=lambda d: d.score, default=None,
         )  # fmt: skip
         if match is not None:
             free.remove(match)
         right = right_share(match.score) if match else 0.1
-        entry = Found(box.xyxy_norm, right, match.slot if match else -1)
+        entry = Found(box.xyxy, right, match.slot if match else -1)
         named = match is not None and match.score > sure_from(entry.area) - 0.05
         (known.things if named else known.faint).setdefault(box.label, []).append(entry)
     for d in free:  # false alarms are learned as such, unless nothing tells them from the rest
@@ -178,14 +170,14 @@ def _from_detector(known: Knowledge, found: Sequence[Detection]) -> None:
 
 
 def _from_label(
-    known: Knowledge, record: Record, found: Sequence[Detection], main_box: BoxNorm | None
+    known: Knowledge, record: Record, found: Sequence[Detection], main_box: XYXY | None
 ) -> None:
     label = plain(record.label or "")
     known.label = label
     same = [d for d in found if d.name == label]
     if label in known.things:
         return
-    boxes = [b.xyxy_norm for b in record.boxes if b.label == record.label]
+    boxes = [b.xyxy for b in record.boxes if b.label == record.label]
     if boxes:
         known.things[label] = [Found(boxes[0], 0.7)]
     elif same and same[0].score > 0.2:

@@ -1,6 +1,6 @@
 """Train the half behind the frozen networks and write the model in the hub's format.
 
-    python -m kosmoscope.training.fit --views FOLDER --data FOLDER --teachers FOLDER \\
+    python -m recipes.pocket.fit --views FOLDER --data FOLDER --teachers FOLDER \\
         --regions regions.npz --out FOLDER --steps 3000
 
 `--out` holds the run: tokenizer, checkpoint.pt and, under `export/`, the folder to ship. A run that
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import io
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,21 +25,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from kosmoscope.evaluation.words import CLASS_NAMES
-from kosmoscope.training.batches import Batch, Batcher, spread
-from kosmoscope.training.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
-from kosmoscope.training.network import Pocket, Sizes
-from kosmoscope.training.prepare import (
+from kosmoscope.files.writing import replacing, write_file, write_text
+from recipes.pocket.batches import Batch, Batcher, spread
+from recipes.pocket.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
+from recipes.pocket.network import Pocket, Sizes
+from recipes.pocket.prepare import (
     all_knowledge,
     all_regions,
     prepare_tokenizer,
     region_head,
 )
-from kosmoscope.training.teachers import Float, read_teachers
-from kosmoscope.training.tokenizer import (
+from recipes.pocket.teachers import Float, read_teachers
+from recipes.pocket.tokenizer import (
+    BOS,
+    EOS,
     LOCATION_COUNT,
+    PAD,
     save_tokenizer,
     to_json,
-    write_atomic,
 )
 
 
@@ -154,11 +156,10 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a stop in the middle leaves the previous one."""
-        stream = io.BytesIO()
         state = {"step": self.step, "model": self.model.state_dict(), "average": self.average,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
-        torch.save(state, stream)
-        write_atomic(path, stream.getvalue())
+        with replacing(path) as file:
+            torch.save(state, file)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -187,20 +188,20 @@ def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder
         "image_std": list(IMAGENET_STD), "processor_class": "Kosmos2Processor", "resample": 3,
         "rescale_factor": 1 / 255, "size": {"shortest_edge": size}, "use_square_size": True,
     }  # fmt: skip
-    write_atomic(folder / "preprocessor_config.json", to_json(preprocessor))
-    write_atomic(folder / "config.json", to_json(model.config_json()))
-    ends = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
-    write_atomic(folder / "generation_config.json", to_json(ends))
+    write_text(folder / "preprocessor_config.json", to_json(preprocessor))
+    write_text(folder / "config.json", to_json(model.config_json()))
+    ends = {"bos_token_id": BOS, "pad_token_id": PAD, "eos_token_id": EOS}
+    write_text(folder / "generation_config.json", to_json(ends))
     tensors = {"vision_model.model." + k: torch.from_numpy(v) for k, v in frozen.items()}
     tensors |= model.tensors()
     half = {k: v.detach().to(torch.float16).contiguous().clone() for k, v in tensors.items()}
     content = to_safetensors(half, metadata={"format": "pt"})
-    write_atomic(folder / "model.safetensors", content)
+    write_file(folder / "model.safetensors", content)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m kosmoscope.training.fit")
+    parser = argparse.ArgumentParser(prog="python -m recipes.pocket.fit")
     parser.add_argument("--views", type=Path, required=True, help="folder of the features step")
     parser.add_argument("--data", type=Path, required=True, help="folder with captions.txt.gz")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")

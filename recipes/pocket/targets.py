@@ -5,22 +5,21 @@ Wording and form of the prompts are Kosmos-2's (see `kosmoscope.prompts`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kosmoscope.evaluation.words import CLASS_NAMES, NUMBERS, SYNONYMS, article, counted, plural
-from kosmoscope.training.knowledge import Found, Knowledge
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.regions import REGIONS
-from kosmoscope.training.tokenizer import location_token
+from kosmoscope.export.tagged import DELIMITER
+from kosmoscope.geometry import WHOLE_NORM
+from kosmoscope.tokens import covering_cells, location_token
+from recipes.pocket.knowledge import Found, Knowledge
+from recipes.pocket.regions import REGIONS
+from recipes.pocket.tokenizer import GRID
 
-GRID = 32
 _MOST_GROUPS, _MOST_BOXES = 5, 8
 _MOST_STUFF = 3
-_WHOLE: BoxNorm = (0.0, 0.0, 1.0, 1.0)
 
 SCENE_PHRASES = {
     "mountain": "a mountain", "glacier": "a glacier", "sea": "the sea", "forest": "a forest",
@@ -59,18 +58,11 @@ class Example:
     boxes: tuple[Found, ...] = ()
 
 
-def quantise(xyxy_norm: BoxNorm) -> tuple[int, int]:
-    """Cells of the upper left and lower right corner, clamped to the 32x32 grid."""
-    x1, y1, x2, y2 = xyxy_norm
-    left, top = (min(max(math.floor(edge * GRID), 0), GRID - 1) for edge in (x1, y1))
-    right, bottom = (min(max(math.ceil(edge * GRID) - 1, 0), GRID - 1) for edge in (x2, y2))
-    return top * GRID + left, max(bottom, top) * GRID + max(right, left)
-
-
 def box_text(boxes: Sequence[Found]) -> str:
     """`<object>...</object>` with the location tokens of the boxes."""
-    pairs = ["".join(location_token(c) for c in quantise(b.xyxy_norm)) for b in boxes]
-    return f"<object>{'</delimiter_of_multi_objects/>'.join(pairs)}</object>"
+    cells = [covering_cells(b.xyxy_norm, GRID) for b in boxes]
+    pairs = [location_token(a) + location_token(b) for a, b in cells]
+    return f"<object>{DELIMITER.join(pairs)}</object>"
 
 
 class _Text:
@@ -124,7 +116,7 @@ def scene_entity(known: Knowledge) -> tuple[Entity, tuple[str, ...]] | None:
     if known.scene not in SCENE_PHRASES:
         return None
     regions = _SCENE_REGIONS[known.scene]
-    box = next((known.stuff[r] for r in regions if r in known.stuff), Found(_WHOLE, 0.5))
+    box = next((known.stuff[r] for r in regions if r in known.stuff), Found(WHOLE_NORM, 0.5))
     return Entity(SCENE_PHRASES[known.scene], (box,)), regions
 
 

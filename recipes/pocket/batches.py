@@ -13,23 +13,21 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from kosmoscope.training.features import Views
-from kosmoscope.training.knowledge import (
+from kosmoscope.geometry import XYXY, iou
+from recipes.pocket.features import Views
+from recipes.pocket.knowledge import (
     SURE,
     Found,
     Knowledge,
     detections,
-    iou,
     right_share,
     sure_from,
 )
-from kosmoscope.training.network import Seen
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.targets import GRID, Example, examples, scene_entity
-from kosmoscope.training.teachers import Float
-from kosmoscope.training.tokenizer import LOCATION_COUNT
+from recipes.pocket.network import Seen
+from recipes.pocket.targets import Example, examples, scene_entity
+from recipes.pocket.teachers import Float
+from recipes.pocket.tokenizer import BOS, EOS, GRID, LOCATION_COUNT, PAD
 
-BOS, PAD, EOS = 0, 1, 2
 _FIRST_SLOT_ID = 4
 _PASTED, _MOST_PASTED = 0.5, 3
 _BORROWED = 0.4
@@ -67,7 +65,7 @@ def deviation(right: float) -> float:
     return min(max(1.5 / NormalDist().inv_cdf((1 + axis) / 2), 0.45), 1.8)
 
 
-def _mirrored(box: BoxNorm) -> BoxNorm:
+def _mirrored(box: XYXY) -> XYXY:
     x1, y1, x2, y2 = box
     return 1 - x2, y1, 1 - x1, y2
 

@@ -18,20 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kosmoscope.evaluation.data import held_out
-
-BoxNorm = tuple[float, float, float, float]
+from kosmoscope.evaluation.data import Truth, held_out
+from kosmoscope.geometry import XYXY, containment, intersection, norm_to_px, px_to_norm
 
 _LEAST_VISIBLE = 0.45  # a box cut to less of itself is not named any more
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A box with a name; `stuff` is a region such as sky, as against a countable thing."""
-
-    label: str
-    xyxy_norm: BoxNorm
-    stuff: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,7 @@ class Record:
 
     set_name: str
     file: str
-    boxes: tuple[Labelled, ...] = ()
+    boxes: tuple[Truth, ...] = ()
     captions: tuple[str, ...] = ()
     scene: str | None = None
     label: str | None = None
@@ -55,7 +45,7 @@ class Record:
 
     def to_json(self) -> str:
         """One line."""
-        boxes = [[b.label, *b.xyxy_norm, b.stuff] for b in self.boxes]
+        boxes = [[b.label, *b.xyxy, b.stuff] for b in self.boxes]
         return json.dumps({
             "set": self.set_name, "file": self.file, "boxes": boxes, "captions": self.captions,
             "scene": self.scene, "label": self.label, "complete": self.labels_complete,
@@ -66,7 +56,7 @@ class Record:
     def from_json(cls, line: str) -> Record:
         """Read a line of `to_json`."""
         r = json.loads(line)
-        boxes = tuple(Labelled(b[0], (b[1], b[2], b[3], b[4]), b[5]) for b in r["boxes"])
+        boxes = tuple(Truth(b[0], (b[1], b[2], b[3], b[4]), b[5]) for b in r["boxes"])
         return cls(r["set"], r["file"], boxes, tuple(r["captions"]), r["scene"], r["label"],
                    r["complete"], r["view"])  # fmt: skip
 
@@ -88,7 +78,7 @@ def read_set(
             record = Record(
                 name,
                 r["file"],
-                tuple(Labelled(b["label"], tuple(b["xyxy"]), b["stuff"]) for b in r["boxes"]),
+                tuple(Truth(b["label"], tuple(b["xyxy"]), b["stuff"]) for b in r["boxes"]),
                 tuple(r["captions"]),
                 r["scene"],
                 r["label"],
@@ -109,21 +99,17 @@ def _open(tar: tarfile.TarFile, name: str) -> Image.Image:
 
 
 def crop(
-    record: Record, picture: Image.Image, mask: NDArray[np.uint8] | None, window: BoxNorm, name: str
+    record: Record, picture: Image.Image, mask: NDArray[np.uint8] | None, window: XYXY, name: str
 ) -> tuple[Record, Image.Image, NDArray[np.uint8] | None]:
-    """Cut a window out of a picture and its labels."""
-    w, h = picture.size
-    x1, y1, x2, y2 = (round(e * s) for e, s in zip(window, (w, h, w, h), strict=True))
+    """Cut a normalised window out of a picture and its labels."""
+    x1, y1, x2, y2 = (round(edge) for edge in norm_to_px(window, picture.size))
     boxes = []
     for box in record.boxes:
-        a, b, c, d = box.xyxy_norm
-        moved = [(a * w - x1) / (x2 - x1), (b * h - y1) / (y2 - y1),
-                 (c * w - x1) / (x2 - x1), (d * h - y1) / (y2 - y1)]  # fmt: skip
-        clipped = [min(max(e, 0.0), 1.0) for e in moved]
-        area = (moved[2] - moved[0]) * (moved[3] - moved[1])
-        left = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0)
-        if area > 0 and left / area >= _LEAST_VISIBLE:
-            rounded = tuple(round(e, 4) for e in clipped)
-            boxes.append(Labelled(box.label, rounded, box.stuff))  # type: ignore[arg-type]
+        xyxy_px = norm_to_px(box.xyxy, picture.size)
+        left = intersection(xyxy_px, (x1, y1, x2, y2))
+        if left is not None and containment(xyxy_px, left) >= _LEAST_VISIBLE:
+            moved = (left[0] - x1, left[1] - y1, left[2] - x1, left[3] - y1)
+            a, b, c, d = (round(edge, 4) for edge in px_to_norm(moved, (x2 - x1, y2 - y1)))
+            boxes.append(Truth(box.label, (a, b, c, d), box.stuff))
     cut = None if mask is None else mask[y1:y2, x1:x2]
     return replace(record, boxes=tuple(boxes), view=name), picture.crop((x1, y1, x2, y2)), cut

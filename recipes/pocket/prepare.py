@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kosmoscope.evaluation.words import PLAIN, plain
+from kosmoscope.geometry import XYXY
 from kosmoscope.model.detector_tower import COARSE
-from kosmoscope.training.features import TOWER, Views
-from kosmoscope.training.knowledge import Knowledge, know, without_label
-from kosmoscope.training.records import BoxNorm
-from kosmoscope.training.regions import RegionHead, region_rows
-from kosmoscope.training.targets import SCENE_PHRASES, examples
-from kosmoscope.training.teachers import Float
-from kosmoscope.training.tokenizer import build_tokenizer, read_lines, save_tokenizer
+from recipes.pocket.features import TOWER, Views
+from recipes.pocket.knowledge import Knowledge, know, without_label
+from recipes.pocket.regions import RegionHead, region_rows
+from recipes.pocket.targets import SCENE_PHRASES, examples
+from recipes.pocket.teachers import Float
+from recipes.pocket.tokenizer import build_tokenizer, read_lines, save_tokenizer
 
 ORDINARY_PIECES = 2600
 _SCENES = tuple(SCENE_PHRASES)
@@ -102,7 +102,7 @@ class _MainBox(nn.Module):
         return result
 
 
-def guess_main_boxes(views: Views, steps: int = 500) -> list[BoxNorm]:
+def guess_main_boxes(views: Views, steps: int = 500) -> list[XYXY]:
     """A box around the one object of each view, learned where it is known."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -111,7 +111,7 @@ def guess_main_boxes(views: Views, steps: int = 500) -> list[BoxNorm]:
         things = [b for b in record.boxes if not b.stuff]
         best = views.detections[i, 0]
         if len(things) == 1:
-            boxes[i] = things[0].xyxy_norm
+            boxes[i] = things[0].xyxy
         elif record.label and best[:80].max() > 0.55 and views.detections[i, 1, :80].max() < 0.4:
             boxes[i] = best[81:85]
     known = [i for i, r in enumerate(views.records) if boxes[i].any() and not r.held_out]
@@ -133,7 +133,7 @@ def guess_main_boxes(views: Views, steps: int = 500) -> list[BoxNorm]:
         optimiser.step()
         schedule.step()
     net.eval()
-    found: list[BoxNorm] = []
+    found: list[XYXY] = []
     with torch.no_grad():
         for start in range(0, len(boxes), 256):
             grid = torch.from_numpy(views.coarse[start : start + 256]).float() / 3

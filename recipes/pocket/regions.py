@@ -1,6 +1,6 @@
 """Train the coarse segmentation that gives stuff (sky, trees, water, ...) its boxes.
 
-    python -m kosmoscope.training.regions --views FOLDER --data FOLDER --out regions.npz
+    python -m recipes.pocket.regions --views FOLDER --data FOLDER --out regions.npz
 
 Two kinds of teaching: masks, cell by cell (COCO, CamVid), and the names of scenes (Intel): in a
 picture of a mountain the surest cells must be mountain, and no cell is a road.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kosmoscope.model.detector_tower import COARSE, FINE, REGION_HIDDEN
-from kosmoscope.training.features import NO_MASK, TOWER, Views, load_views
+from recipes.pocket.features import NO_MASK, TOWER, Views, load_views
 
 REGIONS = (
     "sky", "trees", "grass", "mountain", "water", "road", "building", "snow", "sand", "pavement",
@@ -182,7 +182,7 @@ def _report(head: RegionHead, views: Views, cells: Tensor) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m kosmoscope.training.regions")
+    parser = argparse.ArgumentParser(prog="python -m recipes.pocket.regions")
     parser.add_argument("--views", type=Path, required=True, help="folder of the features step")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The one door for pictures: whatever comes in leaves upright, sRGB, 8 bits, or as an error."""
+"""The one way in for pictures: whatever comes in leaves upright, sRGB, 8 bits, or as an error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from kosmoscope.errors import (
 )
 from kosmoscope.files.text import reason, shown_name
 from kosmoscope.images.colour import srgb_image, to_uint8
+from kosmoscope.images.jpeg import ended, reduction
 from kosmoscope.images.kinds import HEAD_BYTES, READABLE, Kind, identify
 from kosmoscope.images.sources import ImageSource, Limits, contents
 from kosmoscope.images.structure import (
@@ -80,7 +82,8 @@ class Picture:
     notes: tuple[str, ...] = ()
     """What was left out or ignored, such as 'first of 12 frames'."""
     reduced: bool = False
-    """Whether `rgb` is smaller than the picture: see `at_least_wh` of `read_image`."""
+    """Whether `rgb` is smaller than the picture: as `at_least_wh` of `read_image` allowed, or
+    since all of it would be more than `Limits.max_pixels`."""
 
 
 def read_image(
@@ -140,11 +143,31 @@ def read_image(
     _need_decoder(kind, shown)
     with _mapped(shown, kind.label), quiet():
         frames = _walk(data, kind, shown, limits)
-        with Image.open(io.BytesIO(data), formats=[kind.pillow]) as image:
-            if frames is None:
-                frames = int(getattr(image, "n_frames", 1))
-            what = "pages" if kind.pillow == "TIFF" else "frames"
-            return _from_pillow(image, called, frames, what, data, limits, at_least_wh)
+        try:
+            return _opened(data, kind, called, frames, limits, at_least_wh)
+        except OSError as e:
+            if kind.pillow not in ("JPEG", "MPO") or "truncated" not in str(e):
+                raise
+            whole, lost = ended(data)
+            picture = _opened(whole, kind, called, frames, limits, at_least_wh)
+            note = "its last bytes are missing" + (f", and with them {lost} rows" if lost else "")
+            return replace(picture, notes=(*picture.notes, note))
+
+
+def _opened(
+    data: bytes,
+    kind: Kind,
+    called: str,
+    frames: int | None,
+    limits: Limits,
+    at_least_wh: tuple[int, int] | None,
+) -> Picture:
+    assert kind.pillow is not None
+    with Image.open(io.BytesIO(data), formats=[kind.pillow]) as image:
+        if frames is None:
+            frames = int(getattr(image, "n_frames", 1))
+        unit = "pages" if kind.pillow == "TIFF" else "frames"
+        return _from_pillow(image, called, frames, unit, data, limits, at_least_wh)
 
 
 def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
@@ -155,6 +178,7 @@ def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
         case "GIF":
             return gif_frames(data)
         case "TIFF":
+            _hush_libtiff()
             return tiff_pages(data)
         case "WEBP":
             _check_pixels(webp_canvas(data), shown, limits)
@@ -171,11 +195,17 @@ def _from_pillow(
     at_least_wh: tuple[int, int] | None,
 ) -> Picture:
     """Normalise; `data` is the file, for what Pillow does not tell about it."""
-    _check_pixels(image.size, shown_name(called), limits)
     whole_wh = image.size
+    notes = []
+    factor = None if data is None else reduction(image, limits.max_pixels)
+    if factor is None:
+        _check_pixels(image.size, shown_name(called), limits)
+    elif factor > 1:
+        image.draft(None, (image.width // factor, image.height // factor))
+        _check_pixels(image.size, shown_name(called), limits)
+        notes.append(f"decoded at 1/{factor} of its size")
     if at_least_wh is not None and image.format in ("JPEG", "MPO"):
         image.draft(None, at_least_wh)
-    notes = []
     if frames > 1:
         # A Pillow image handed in may stand on another frame than the first.
         at = image.tell()
@@ -250,7 +280,8 @@ def _check_pixels(size_wh: tuple[int, int], shown: str, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         raise ImageTooLargeError(
             shown,
-            f"{width}x{height} is {width * height} pixels; expected at most {limits.max_pixels}",
+            f"{width}x{height} is {width * height} pixels; expected at most {limits.max_pixels} "
+            "(max_pixels)",
         )
 
 
@@ -293,6 +324,22 @@ def _reason(e: Exception) -> str:
     if isinstance(e, UnidentifiedImageError):
         return "its header makes no sense"
     return reason(e)
+
+
+@cache
+def _hush_libtiff() -> None:
+    """Let libtiff not write to stderr by itself: what it found wrong comes as an exception too."""
+    import ctypes
+
+    from PIL import _imaging
+
+    # Where Pillow was built without it, or with its names hidden, it stays as it is.
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetErrorHandlerExt"):
+            handler = getattr(library, name)
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
 
 
 _quiet_lock = threading.Lock()
