@@ -20,13 +20,14 @@ from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.generate import Token
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.images import pixel_tensor
-from kosmoscope.model.convert import convert
 from kosmoscope.model.converted import Converted
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.outcome import Context, describe_tokens
 from kosmoscope.prompts import Prompt, describe_prompt
 from kosmoscope.reading import read
 from kosmoscope.results import Description
 from kosmoscope.scope import Scope
+from kosmoscope.store.convert import convert
 from kosmoscope.tokens import cells_to_xyxy
 from kosmoscope.types import ImageInfo, Timing
 
@@ -62,7 +63,7 @@ class Pair:
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     root = tmp_path_factory.mktemp(request.param.name)
     made = checkpoints.make(root / "source", request.param)
-    converted = convert(made.folder, root / "fp32", "fp32")
+    converted = convert(KOSMOS2, made.folder, root / "fp32", "fp32")
     return Pair(made, converted, Scope(converted, threads=1))
 
 

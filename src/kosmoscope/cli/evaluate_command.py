@@ -16,6 +16,7 @@ from kosmoscope.cli.options import DEFAULTS, Format, help_text
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.work import Work
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.segment.registry import SEGMENTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,7 +96,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--segmenter",
-            metavar="classical|sam|PATH",
+            metavar="|".join((*SEGMENTERS.names(), "NAME", "FOLDER")),
             help="Measure masks too, where the data have them.",
         ),
     ] = None,

@@ -22,6 +22,7 @@ from kosmoscope.cli.segment_files import SEGMENTS, Job, SegmentFiles, SegmentFol
 from kosmoscope.cli.work import Work, check_threads, expanded
 from kosmoscope.errors import BoxError, ImageError, OptionError
 from kosmoscope.export import FORMATS, export, formats
+from kosmoscope.segment.registry import SEGMENTERS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,8 +89,8 @@ def segment(
         str,
         typer.Option(
             "--segmenter",
-            metavar="classical|sam|NAME|FOLDER",
-            help="classical needs no weights, sam those of a Segment-Anything checkpoint.",
+            metavar="|".join((*SEGMENTERS.names(), "NAME", "FOLDER")),
+            help=", ".join(kind.summary for kind in SEGMENTERS) + ".",
         ),
     ] = "classical",
     regions: Annotated[

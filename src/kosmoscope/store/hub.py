@@ -1,4 +1,4 @@
-"""Models by name: pulled from the Hugging Face hub, found in its cache, listed.
+"""Models from the Hugging Face hub: pulled into its cache.
 
 Names, tokens, addresses, errors and the layout of the cache are huggingface_hub's, so what is
 pulled here is found by other programs and the other way round. The transfer itself is done here:
@@ -25,24 +25,25 @@ from kosmoscope.errors import (
     ModelError,
     ModelNotFoundError,
     OfflineError,
+    OutputError,
 )
-from kosmoscope.model import paths
-from kosmoscope.model.paths import InstalledModel, cached, installed, resolve
+from kosmoscope.files.text import reason
+from kosmoscope.files.writing import write_text
+from kosmoscope.store import folders
+from kosmoscope.store.installed import cached, hub_name, not_here, packaged, unknown
+from kosmoscope.store.kind import CONFIG, Kinds, kind_of
+from kosmoscope.store.source import INDEX, WEIGHTS, no_weights, shard_names
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-__all__ = ["InstalledModel", "Progress", "cached", "installed", "pull", "resolve"]
-
 Progress = Callable[[int, int], None]
 """Called with (bytes here, bytes in all) over all files of a model."""
 
-_NEEDED = (paths.CONFIG, paths.TOKENIZER, paths.PREPROCESSOR)
 _EXTRA = re.compile(
-    r"(generation_config|tokenizer_config|special_tokens_map)\.json"
-    r"|README\.md|LICENSE[\w-]*(\.md|\.txt|\.rst)?"
+    r"(tokenizer_config|special_tokens_map)\.json|README\.md|LICENSE[\w-]*(\.md|\.txt|\.rst)?"
 )
-_TRUE = {"1", "ON", "YES", "TRUE"}
+"""What no kind needs: for other programs, and for people."""
 _TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
 _LISTING_ATTEMPTS = 3
 _ATTEMPTS = 6
@@ -51,7 +52,9 @@ _PAUSE_S = 1.0
 """Before the first new attempt; it doubles with each failure in a row."""
 
 
-def pull(name: str, *, revision: str | None = None, progress: Progress | None = None) -> Path:
+def pull(
+    name: str, kinds: Kinds, *, revision: str | None = None, progress: Progress | None = None
+) -> Path:
     """Download a model from the hub, or bring it up to date, and return its folder.
 
     Only safetensors weights and the small files around them are asked for, never a pickle. An
@@ -60,39 +63,44 @@ def pull(name: str, *, revision: str | None = None, progress: Progress | None = 
 
     Args:
         name: an alias such as "kosmos-2", or "org/name".
+        kinds: of which it may be; the repository's config.json says which one it is.
         revision: a branch, tag or commit; the main branch if None.
         progress: called as the bytes of the weights come in, from the calling thread; the last
             call has done == total. `done` falls only where a server cannot continue a file.
 
     Raises:
         ModelNotFoundError: no such repository or revision, or it is private or gated.
-        CheckpointError: the repository has no safetensors weights or lacks a needed file.
+        CheckpointError: the repository is of another kind, has no safetensors weights, or lacks
+            a needed file.
         OfflineError: not in the cache, and offline mode is on.
         DownloadError: the hub cannot be reached, a transfer broke off for good, a file is not
             what the hub says it is, or it cannot be written.
     """
-    if (folder := paths.packaged(name)) is not None:
+    kinds = tuple(kinds)
+    if (folder := packaged(name, kinds)) is not None:
         return folder
-    repo = paths.hub_name(name)
+    repo = hub_name(name, kinds)
     if repo is None:
-        raise ModelNotFoundError(paths.unknown(name))
-    if not paths.is_revision(revision or "main"):
+        raise ModelNotFoundError(unknown(name, kinds))
+    if not folders.is_revision(revision or "main"):
         raise ModelNotFoundError(f"{name}: {revision!r} is not a branch, tag or commit")
-    here = cached(name, revision)
-    if variable := _offline():
+    here = cached(name, kinds, revision)
+    if folders.offline():
         if here is not None:
             return here
-        raise _offline_error(name, variable)
+        raise not_here(name)
     if here is not None and here.name == revision:
         return here  # a commit never changes: nothing to ask the hub
     try:
-        return _Pull(name, repo, revision or "main").run(progress or (lambda *_: None))
+        return _Pull(name, repo, revision or "main", kinds).run(progress or (lambda *_: None))
     except DownloadError as e:
         if here is None or isinstance(e, OfflineError):
             raise
         raise DownloadError(f"{e} (the copy already on this machine still works)") from e.__cause__
+    except OutputError as e:
+        raise DownloadError(f"{name}: {e}") from e
     except OSError as e:
-        place = e.filename or paths.hub_cache()
+        place = e.filename or folders.hub_cache()
         raise DownloadError(f"{name}: cannot write {place}: {e.strerror or e}") from e
 
 
@@ -146,44 +154,53 @@ class _Part:
 class _Pull:
     """One pull: listing, small files, weights, and last the name of the revision."""
 
-    def __init__(self, name: str, repo: str, revision: str) -> None:
-        self.name, self.repo, self.revision = name, repo, revision
+    def __init__(self, name: str, repo: str, revision: str, kinds: Kinds) -> None:
+        self.name, self.repo, self.revision, self.kinds = name, repo, revision, kinds
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-        self.storage = paths.hub_storage(repo)
+        self.storage = folders.hub_storage(repo)
         self.commit, self.folder = "", self.storage  # known once the hub has answered
         if not re.fullmatch(r"https?://(\[[0-9a-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", self.endpoint):
             raise DownloadError(f"HF_ENDPOINT is {self.endpoint!r}; expected http(s)://host")
 
     def run(self, progress: Progress) -> Path:
         files, place = self._listing(), f"{self.name} on {self.endpoint.partition('://')[2]}"
-        for needed in _NEEDED:
+
+        def missing(what: str) -> CheckpointError:
+            return CheckpointError(f"{place}: {what} is missing")
+
+        if CONFIG not in files:
+            raise missing(CONFIG)
+        self._get(files[CONFIG], lambda _: None)
+        kind = kind_of(self.folder, self.kinds)
+        for needed in kind.files:
             if needed not in files:
-                raise CheckpointError(f"{place}: {needed} is missing")
-        if paths.WEIGHTS not in files and paths.INDEX not in files:
-            raise paths.no_weights(place, files)
-        small = [files[n] for n in _NEEDED] + [f for n, f in files.items() if _EXTRA.fullmatch(n)]
-        weights = [paths.WEIGHTS]
-        if paths.WEIGHTS not in files:
-            small.append(files[paths.INDEX])
-            self._get(files[paths.INDEX], lambda _: None)
-            weights = list(paths.shard_names(self.folder / paths.INDEX))
+                raise missing(needed)
+        small = {*kind.files, *kind.optional, *(n for n in files if _EXTRA.fullmatch(n))}
+        weights = [WEIGHTS]
+        if WEIGHTS not in files:
+            if INDEX not in files:
+                raise no_weights(place, files)
+            small.add(INDEX)
+            self._get(files[INDEX], lambda _: None)
+            weights = list(shard_names(self.folder / INDEX))
             for shard in weights:
                 if shard not in files:
-                    raise CheckpointError(f"{place}: shard {shard} is missing; the index names it")
-        wanted = [*small, *(files[n] for n in weights)]
+                    raise missing(f"shard {shard}, which the index names,")
+        wanted = [*(f for n, f in files.items() if n in small), *(files[n] for n in weights)]
         total, done = sum(f.size for f in wanted), 0
         for file in wanted:
             self._get(file, partial(_report, progress, done, total))
             done += file.size
         # Last, so that an interrupted pull of a new version leaves the old one in use.
         if self.revision != self.commit:
-            _write(self.storage / "refs" / self.revision, self.commit)
+            ref = self.storage / "refs" / self.revision
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            write_text(ref, self.commit)
         return self.folder
 
     def _listing(self) -> dict[str, _File]:
         """Ask for the commit and for the size and hash of each file at the top of it."""
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
         api = HfApi(endpoint=self.endpoint, library_name="kosmoscope")
         failures = 0
@@ -196,7 +213,7 @@ class _Pull:
                     timeout=_seconds("HF_HUB_ETAG_TIMEOUT"),
                 )
                 return self._read_listing(info)
-            except (HTTPError, ConnectionError) as e:
+            except _failures() as e:
                 failures += 1
                 if failures >= _LISTING_ATTEMPTS or not _transient(e):
                     raise self._error(e) from e
@@ -204,7 +221,7 @@ class _Pull:
             # What a login page of a hotel or a proxy sends: not JSON, or another JSON.
             except (ValueError, KeyError, TypeError, AttributeError) as e:
                 raise DownloadError(
-                    f"{self.name}: {self.endpoint} did not answer as a hub does ({_line(e)}); "
+                    f"{self.name}: {self.endpoint} did not answer as a hub does ({reason(e)}); "
                     "check HF_ENDPOINT and the proxy"
                 ) from e
 
@@ -218,7 +235,7 @@ class _Pull:
             if size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest or ""):
                 raise ValueError(f"no size and hash of {name}")
             files[name] = _File(name, int(size), str(digest))
-        if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+        if not folders.is_commit(info.sha or ""):
             raise ValueError("no commit")
         self.commit = str(info.sha)
         self.folder = self.storage / "snapshots" / self.commit
@@ -229,15 +246,15 @@ class _Pull:
         from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
         pointer = self.folder / file.name
-        if paths.size_of(pointer) == file.size:
+        if folders.size_of(pointer) == file.size:
             report(file.size)
             return
         blob = self.storage / "blobs" / file.digest
-        lock = paths.hub_cache() / ".locks" / self.storage.name / f"{file.digest}.lock"
+        lock = folders.hub_cache() / ".locks" / self.storage.name / f"{file.digest}.lock"
         for folder in (blob.parent, pointer.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
-            if paths.size_of(blob) != file.size:
+            if folders.size_of(blob) != file.size:
                 blob.unlink(missing_ok=True)
                 # Not huggingface_hub's own ".incomplete": `hf cache prune` may sweep those away.
                 part_path = blob.with_name(f"{file.digest}.part")
@@ -245,7 +262,7 @@ class _Pull:
                 part_path.replace(blob)
             pointer.unlink(missing_ok=True)
             try:
-                if os.environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() in _TRUE:
+                if folders.is_true(os.environ.get("HF_HUB_DISABLE_SYMLINKS", "")):
                     raise OSError("links are switched off")
                 pointer.symlink_to(os.path.relpath(blob, pointer.parent))
             except OSError:
@@ -253,8 +270,6 @@ class _Pull:
         report(file.size)
 
     def _fetch(self, file: _File, part_path: Path, report: Callable[[int], None]) -> None:
-        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
-
         part = _Part(part_path, file)
         try:
             if part.size > file.size:
@@ -268,7 +283,7 @@ class _Pull:
                 error: Exception | None = None
                 try:
                     self._stream(file, part, report)
-                except (HTTPError, ConnectionError) as e:
+                except _failures() as e:
                     if not _transient(e):
                         raise self._error(e, file.name) from e
                     error = e
@@ -323,7 +338,7 @@ class _Pull:
         what = f"{self.name}: {file}" if file else self.name
         status = _status(error)
         if isinstance(error, errors.OfflineModeIsEnabled):
-            return _offline_error(self.name, "HF_HUB_OFFLINE")
+            return not_here(self.name, "HF_HUB_OFFLINE")
         if isinstance(error, errors.GatedRepoError):
             terms = f"{self.endpoint}/{self.repo}"
             return ModelNotFoundError(f"{what}: gated; accept its terms at {terms}, set HF_TOKEN")
@@ -337,30 +352,29 @@ class _Pull:
         if status in (401, 403):
             return ModelNotFoundError(f"{what}: the hub refuses access ({status}); check HF_TOKEN")
         if status is not None:
-            reason = f"the hub answered {status}"
+            why = f"the hub answered {status}"
         elif file:
-            reason = f"the transfer broke off ({_line(error) if error else 'closed early'})"
+            why = f"the transfer broke off ({reason(error) if error else 'closed early'})"
         else:
-            reason = f"{self.endpoint} cannot be reached ({_line(error)})"
-        return DownloadError(f"{what}: {reason}; running again {'resumes' if file else 'may help'}")
+            why = f"{self.endpoint} cannot be reached ({reason(error)})"
+        return DownloadError(f"{what}: {why}; running again {'resumes' if file else 'may help'}")
 
 
 def _report(progress: Progress, before: int, total: int, size: int) -> None:
     progress(before + size, total)
 
 
-def _offline() -> str | None:
-    """Return the variable that switches offline mode on, or None."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if value := os.environ.get(name):
-            return name if value.upper() in _TRUE else None
-    return None
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what a request may raise.
 
+    The hub's library has changed its HTTP library more than once and names none of its errors in
+    public. What has stayed is that its own public error derives from that library's base class.
+    Its other base is OSError, which a full disk is too.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
 
-def _offline_error(name: str, variable: str) -> OfflineError:
-    return OfflineError(
-        f"{name}: not in the cache and {variable} is set; unset it, then `kosmoscope pull {name}`"
-    )
+    bases = (c for c in HfHubHTTPError.__mro__ if issubclass(c, Exception))
+    return (ConnectionError, *(c for c in bases if c not in OSError.__mro__))
 
 
 def _seconds(variable: str) -> float:
@@ -381,15 +395,3 @@ def _status(error: Exception | None) -> int | None:
 
 def _transient(error: Exception) -> bool:
     return _status(error) is None or _status(error) in _TRANSIENT
-
-
-def _line(error: Exception | None) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
