@@ -21,7 +21,6 @@ from kosmoscope.store.folders import cache_root, size_of
 from kosmoscope.store.installed import resolve
 from kosmoscope.store.kind import ModelKind, Step
 from kosmoscope.store.manifest import MANIFEST, Manifest, is_converted
-from kosmoscope.store.source import find_source
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ def ensure_converted(
     arguments and errors are those of `convert`.
     """
     kind.check_precision(precision)
-    target = find_source(kind, folder).converted_dir(kind, precision)
+    target = kind.converted_dir(kind.find(folder), precision)
     if not is_converted(target):
         # Beside the conversions, not among them: a lock's file stays.
         lock = cache_root() / "locks" / f"{target.name}.lock"
@@ -111,7 +110,7 @@ def convert(
     """
     kind.check_precision(precision)
     _check_target(target, overwrite)
-    source = find_source(kind, folder)
+    source = kind.find(folder)
     step: Step = progress or (lambda _: None)
     try:
         with new_folder(target, replace=overwrite) as stage:
