@@ -19,10 +19,10 @@ from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import output_error
 from kosmoscope.store.folders import cache_root, size_of
 from kosmoscope.store.installed import resolve
-from kosmoscope.store.kind import ModelKind, Step
+from kosmoscope.store.kind import ModelKind, Opened, Step
 from kosmoscope.store.manifest import MANIFEST, Manifest, is_converted
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Opened)
 
 
 def load_model(

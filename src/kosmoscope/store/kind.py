@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from kosmoscope.errors import CheckpointError, OptionError
 from kosmoscope.files.checked import read_object
@@ -14,13 +14,23 @@ from kosmoscope.store.folders import converted_root, slug
 from kosmoscope.store.manifest import Manifest
 from kosmoscope.store.source import SourceFiles, find_source
 
-T = TypeVar("T")
-
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 
 Step = Callable[[str], None]
 """Called with the name of each step of a conversion."""
+
+
+class Opened(Protocol):
+    """What opening a converted folder gives: whatever a kind likes, and where it lies."""
+
+    @property
+    def folder(self) -> Path:
+        """The converted folder."""
+        ...
+
+
+T = TypeVar("T", bound=Opened)
 
 
 @dataclass(frozen=True, slots=True)
