@@ -21,12 +21,11 @@ from kosmoscope.engine.core import PromptIds
 from kosmoscope.engine.generate import Request
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.grammar import Grammar
-from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
 from kosmoscope.prompts import Prompt
 from kosmoscope.scope import EncodedImage, Scope
-from kosmoscope.store.convert import convert
+from kosmoscope.store.convert import convert, open_converted
 from kosmoscope.tokens import TokenSet
 
 WORDS = ("a", "dog", "and", "a", "cat", "in", "the", "forest", "with", "fog", "by", "the", "fire")
@@ -77,7 +76,7 @@ def converted_folder(name: str = "base", precision: Precision = "fp32", seed: in
 @_once
 def scope(name: str = "base", precision: Precision = "fp32", seed: int = 0) -> Scope:
     """Return an open random model."""
-    return Scope(Converted.open(converted_folder(name, precision, seed)), threads=1)
+    return Scope(open_converted(KOSMOS2, converted_folder(name, precision, seed)), threads=1)
 
 
 @_once

@@ -16,10 +16,9 @@ import checkpoints
 import small_models as small
 from checkpoints import PROMPTS, SHAPES
 from kosmoscope.errors import OptionError
-from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.scope import Scope, load
-from kosmoscope.store.convert import convert
+from kosmoscope.store.convert import convert, open_converted
 from kosmoscope.store.folders import converted_root
 
 WEIGHTS = "model.safetensors"
@@ -70,7 +69,7 @@ def test_shards_equal_the_single_file(tmp_path: Path) -> None:
     joined = hashlib.sha256("\n".join(digests).encode()).hexdigest()
     assert converted.manifest.source_sha256 == joined
     raw = (made.folder / WEIGHTS).read_bytes()
-    whole = Converted.open(single).manifest.source_sha256
+    whole = open_converted(KOSMOS2, single).manifest.source_sha256
     assert whole == hashlib.sha256(raw).hexdigest()
 
 

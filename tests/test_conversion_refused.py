@@ -21,10 +21,9 @@ from kosmoscope.errors import (
     TokenizerError,
 )
 from kosmoscope.model import decoder
-from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.scope import load
-from kosmoscope.store.convert import convert
+from kosmoscope.store.convert import convert, open_converted
 from kosmoscope.store.manifest import Manifest
 
 WEIGHTS = "model.safetensors"
@@ -246,7 +245,7 @@ def test_a_conversion_that_dies_leaves_nothing(
     assert "decoder.data" in reached[0]
     assert sorted(p.name for p in tmp_path.rglob("*")) == kept
     if existing:
-        assert Converted.open(target).manifest.precision == "fp32"
+        assert open_converted(KOSMOS2, target).manifest.precision == "fp32"
 
 
 def test_a_replacement_that_cannot_move_in_leaves_the_old_one(
@@ -264,7 +263,7 @@ def test_a_replacement_that_cannot_move_in_leaves_the_old_one(
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(ModelError, match="no space left on the device"):
         convert(KOSMOS2, source, target, "int8", overwrite=True)
-    assert Converted.open(target).manifest.precision == "fp32"
+    assert open_converted(KOSMOS2, target).manifest.precision == "fp32"
 
 
 def test_targets_that_cannot_be_written(

@@ -23,7 +23,7 @@ from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.store import folders, hub
 from kosmoscope.store.installed import cached, installed, packaged, resolve
 from kosmoscope.store.manifest import MANIFEST, is_converted
-from kosmoscope.store.source import INDEX, find_source
+from kosmoscope.store.source import INDEX
 
 Patch = pytest.MonkeyPatch
 NAME = "acme/tiny-kosmos"
@@ -126,7 +126,7 @@ def test_shards_are_those_of_the_index(server: HubServer, home: Path) -> None:
     remote = write_model(home / "sharded", shards=3)
     (remote / "model-extra.safetensors").write_bytes(b"not in the index")
     server.repos[NAME] = Repo(remote)
-    source = find_source(KOSMOS2, hub.pull(NAME, KINDS))
+    source = KOSMOS2.find(hub.pull(NAME, KINDS))
     assert [p.read_bytes()[0] for p in source.weights] == [0, 1, 2]
     assert not server.gets("model-extra.safetensors")
 
@@ -149,7 +149,7 @@ def test_an_incomplete_repository_is_refused_before_any_weights(
     assert not server.gets("*.safetensors")
     assert not server.gets("*.bin")
     with pytest.raises(errors.CheckpointError, match=match):
-        find_source(KOSMOS2, home / "other")
+        KOSMOS2.find(home / "other")
 
 
 def test_other_programs_find_what_was_pulled(server: HubServer) -> None:
@@ -359,17 +359,17 @@ def test_an_index_that_is_none_or_leads_elsewhere(home: Path, index: Any) -> Non
     folder = write_model(home / "m", shards=2)
     (folder / INDEX).write_text(index if isinstance(index, str) else json.dumps(index))
     with pytest.raises(errors.CheckpointError, match=r"index\.json: "):
-        find_source(KOSMOS2, folder)
+        KOSMOS2.find(folder)
 
 
 def test_the_fingerprint_follows_every_file(home: Path) -> None:
-    source = find_source(KOSMOS2, write_model(home / "My Model"))
+    source = KOSMOS2.find(write_model(home / "My Model"))
     seen = {source.fingerprint(), source.fingerprint()}
     for name in ("config.json", "generation_config.json", "tokenizer.json", BIG):
         (source.folder / name).write_text("changed")
         seen.add(source.fingerprint())
     assert len(seen) == 5
-    folder = source.converted_dir(KOSMOS2, "int8")
+    folder = KOSMOS2.converted_dir(source, "int8")
     assert folder.parent == home / "kosmoscope" / "converted"
     assert folder.name == f"my-model-{source.fingerprint()[:16]}-int8-v{KOSMOS2.version}"
 

@@ -69,7 +69,7 @@ def pull(
         ),
     ] = None,
 ) -> None:
-    """Download a model and convert it; prints the folder, which --model takes.
+    """Download a model and convert it; prints the folder, which --model (or --segmenter) takes.
 
     An interrupted download goes on where it stopped when the command is run again. HF_HOME says
     where downloads lie, KOSMOSCOPE_HOME where conversions lie, HF_TOKEN opens what is private.
@@ -135,7 +135,7 @@ def convert(
         typer.Option("--overwrite", help="Replace DST if it is a converted model already."),
     ] = False,
 ) -> None:
-    """Convert a checkpoint into a folder of its own; prints the folder, which --model takes.
+    """Convert a checkpoint into a folder of its own; prints it, for --model (or --segmenter).
 
     The folder can be moved, copied to other machines and served read-only. For everyday use this
     is not needed: a model is converted into the cache when it is first used.

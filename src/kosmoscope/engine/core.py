@@ -18,7 +18,7 @@ from kosmoscope.engine.sessions import open_session, thread_count
 from kosmoscope.errors import CheckpointError, PromptError
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.converted import Converted
-from kosmoscope.model.kind import EMBEDDINGS
+from kosmoscope.model.names import EMBEDDINGS
 from kosmoscope.tokens import TokenSet
 
 

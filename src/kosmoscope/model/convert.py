@@ -14,7 +14,7 @@ from kosmoscope.model import decoder, vision
 from kosmoscope.model.checkpoint import TEXT, Checkpoint
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.converted import stop_ids
-from kosmoscope.model.kind import EMBEDDINGS, GENERATION, TOKENIZER
+from kosmoscope.model.names import EMBEDDINGS, GENERATION, TOKENIZER
 from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, Step
 from kosmoscope.store.source import SourceFiles

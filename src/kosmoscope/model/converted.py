@@ -19,9 +19,8 @@ from pathlib import Path
 from kosmoscope.errors import CheckpointError
 from kosmoscope.files.checked import read_object
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.kind import GENERATION, KOSMOS2
+from kosmoscope.model.names import GENERATION
 from kosmoscope.model.quantization import PRECISIONS, Precision
-from kosmoscope.store.convert import open_converted
 from kosmoscope.store.kind import CONFIG
 from kosmoscope.store.manifest import Manifest
 
@@ -40,11 +39,6 @@ class Converted:
     def precision(self) -> Precision:
         """Of the weights."""
         return next(p for p in PRECISIONS if p == self.manifest.precision)
-
-    @classmethod
-    def open(cls, folder: Path) -> Converted:
-        """Open a converted folder; see `kosmoscope.store.convert.open_converted`."""
-        return open_converted(KOSMOS2, folder)
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest) -> Converted:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kosmoscope.model.names import EMBEDDINGS, GENERATION, TOKENIZER
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, ModelKind, Step
 from kosmoscope.store.manifest import Manifest
 from kosmoscope.store.source import SourceFiles
 
 if TYPE_CHECKING:
     from kosmoscope.model.converted import Converted
-
-TOKENIZER = "tokenizer.json"
-GENERATION = "generation_config.json"
-EMBEDDINGS = "embeddings.npy"
 
 
 def _write(stage: Path, source: SourceFiles, precision: str, step: Step) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kosmoscope.registry import Registry
-from kosmoscope.segment.classical.kind import CLASSICAL_SEGMENTER
+from kosmoscope.segment.classical.segmenter_kind import CLASSICAL_SEGMENTER
 from kosmoscope.segment.kind import SegmenterKind
-from kosmoscope.segment.sam.kind import SAM_SEGMENTER
+from kosmoscope.segment.sam.segmenter_kind import SAM_SEGMENTER
 
 SEGMENTERS: Registry[SegmenterKind] = Registry(
     "segmenter",

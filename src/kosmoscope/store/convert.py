@@ -19,11 +19,10 @@ from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import output_error
 from kosmoscope.store.folders import cache_root, size_of
 from kosmoscope.store.installed import resolve
-from kosmoscope.store.kind import ModelKind, Step
+from kosmoscope.store.kind import ModelKind, Opened, Step
 from kosmoscope.store.manifest import MANIFEST, Manifest, is_converted
-from kosmoscope.store.source import find_source
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Opened)
 
 
 def load_model(
@@ -69,7 +68,7 @@ def ensure_converted(
     arguments and errors are those of `convert`.
     """
     kind.check_precision(precision)
-    target = find_source(kind, folder).converted_dir(kind, precision)
+    target = kind.converted_dir(kind.find(folder), precision)
     if not is_converted(target):
         # Beside the conversions, not among them: a lock's file stays.
         lock = cache_root() / "locks" / f"{target.name}.lock"
@@ -111,7 +110,7 @@ def convert(
     """
     kind.check_precision(precision)
     _check_target(target, overwrite)
-    source = find_source(kind, folder)
+    source = kind.find(folder)
     step: Step = progress or (lambda _: None)
     try:
         with new_folder(target, replace=overwrite) as stage:

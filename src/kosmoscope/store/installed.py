@@ -26,7 +26,6 @@ from kosmoscope.store.folders import (
 )
 from kosmoscope.store.kind import CONFIG, Kinds, ModelKind, kind_of
 from kosmoscope.store.manifest import Manifest
-from kosmoscope.store.source import find_source
 
 
 def known_name(name: str, kinds: Kinds) -> ModelKind[Any] | None:
@@ -71,7 +70,7 @@ def cached(name: str, kinds: Kinds, revision: str | None = None) -> Path | None:
     if folder is None:
         return None
     with contextlib.suppress(CheckpointError):
-        return find_source(kind_of(folder, kinds), folder).folder
+        return kind_of(folder, kinds).find(folder).folder
     return None
 
 
@@ -188,7 +187,7 @@ def _in_the_hubs_cache(kinds: Kinds) -> Iterator[InstalledModel]:
         repo = folder.parents[1].name.removeprefix("models--").replace("--", "/", 1)
         detail = folder.name[:8]
         try:
-            find_source(kind, folder)
+            kind.find(folder)
         except CheckpointError as e:
             detail += f", unfinished: {_without(folder, e)}"
         size = folder_size(folder)

@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from kosmoscope.errors import CheckpointError, OptionError
 from kosmoscope.files.checked import read_object
 from kosmoscope.files.text import shown_name
-
-if TYPE_CHECKING:
-    from kosmoscope.store.manifest import Manifest
-    from kosmoscope.store.source import SourceFiles
-
-T = TypeVar("T")
+from kosmoscope.store.folders import converted_root, slug
+from kosmoscope.store.manifest import Manifest
+from kosmoscope.store.source import SourceFiles, find_source
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 
 Step = Callable[[str], None]
 """Called with the name of each step of a conversion."""
+
+
+class Opened(Protocol):
+    """What opening a converted folder gives: whatever a kind likes, and where it lies."""
+
+    @property
+    def folder(self) -> Path:
+        """The converted folder."""
+        ...
+
+
+T = TypeVar("T", bound=Opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,20 @@ class ModelKind(Generic[T]):
     """Models that ship inside the package, each a folder of its name in the hub's format."""
     optional: tuple[str, ...] = ()
     """As `files`, where a checkpoint has them."""
+
+    def find(self, folder: Path) -> SourceFiles:
+        """Return the files of a checkpoint of this kind. Raises as `find_source`."""
+        return find_source(folder, self.files, self.optional)
+
+    def converted_dir(self, source: SourceFiles, precision: str) -> Path:
+        """Return the folder in our cache where a converted form belongs; it may not exist yet."""
+        folder = source.folder.absolute()
+        readable = folder.name
+        # In the hub's cache the folder is called by its commit: models--org--name/snapshots/hash
+        if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
+            readable = folder.parents[1].name.rpartition("--")[2]
+        key = f"{slug(readable)}-{source.fingerprint()[:16]}-{slug(precision)}-v{self.version}"
+        return converted_root() / key
 
     def check_precision(self, precision: str) -> None:
         """Raise `OptionError` for a precision that this kind does not have."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from kosmoscope.errors import CheckpointError
 from kosmoscope.files.checked import read_object
 from kosmoscope.files.text import shown_name
-from kosmoscope.store.folders import converted_root, slug
-from kosmoscope.store.kind import ModelKind
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -28,7 +25,7 @@ class SourceFiles:
 
     folder: Path
     small: tuple[Path | None, ...]
-    """Those of the kind's `files`, then of its `optional`: None where there is none."""
+    """Those that are needed, then those that need not be there: None where there is none."""
     weights: tuple[Path, ...]
     """`model.safetensors` alone, or the shards that the index names, sorted by name."""
     index: Path | None
@@ -67,23 +64,14 @@ class SourceFiles:
             digest.update(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         return digest.hexdigest()
 
-    def converted_dir(self, kind: ModelKind[Any], precision: str) -> Path:
-        """Return the folder in our cache where its converted form belongs; it may not exist."""
-        folder = self.folder.absolute()
-        readable = folder.name
-        # In the hub's cache the folder is called by its commit: models--org--name/snapshots/hash
-        if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
-            readable = folder.parents[1].name.rpartition("--")[2]
-        key = f"{slug(readable)}-{self.fingerprint()[:16]}-{slug(precision)}-v{kind.version}"
-        return converted_root() / key
 
-
-def find_source(kind: ModelKind[Any], folder: Path) -> SourceFiles:
+def find_source(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> SourceFiles:
     """Find the files of a checkpoint.
 
     Args:
-        kind: says which files are needed.
         folder: the model's; `model.safetensors` goes before an index if there are both.
+        needed: names of files beside the weights.
+        optional: the same, of those that need not be there.
 
     Raises:
         CheckpointError: a needed file is missing (the message names it), the index is not one or
@@ -93,7 +81,7 @@ def find_source(kind: ModelKind[Any], folder: Path) -> SourceFiles:
     shown = shown_name(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{shown}: not a folder")
-    for name in kind.files:
+    for name in needed:
         if not (folder / name).is_file():
             raise CheckpointError(f"{shown}: {name} is missing")
     index: Path | None = None
@@ -107,9 +95,9 @@ def find_source(kind: ModelKind[Any], folder: Path) -> SourceFiles:
                 raise CheckpointError(f"{shown}: shard {path.name} is missing; {INDEX} names it")
     else:
         raise no_weights(shown, (p.name for p in folder.iterdir()))
-    there = (folder / name for name in kind.optional)
+    there = (folder / name for name in optional)
     small = (
-        *(folder / name for name in kind.files),
+        *(folder / name for name in needed),
         *(path if path.is_file() else None for path in there),
     )
     return SourceFiles(folder, small, weights, index)

@@ -12,7 +12,7 @@ from kosmoscope.model.quantization import PRECISIONS
 from kosmoscope.segment.sam.config import SamConfig
 from kosmoscope.segment.sam.decoder import write_decoder
 from kosmoscope.segment.sam.encoder import write_encoder
-from kosmoscope.segment.sam.kind import DECODER, ENCODER
+from kosmoscope.segment.sam.names import DECODER, ENCODER
 from kosmoscope.segment.sam.pictures import SquareSpec
 from kosmoscope.segment.sam.tensors import SamCheckpoint
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, Step

@@ -1,21 +1,17 @@
-"""Segment Anything as a kind of model and as a segmenter: what the registries know of it."""
+"""Segment Anything as a kind of model: what the store has to know of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kosmoscope.segment.kind import SegmenterKind
+from kosmoscope.segment.sam.names import DECODER, ENCODER
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, ModelKind, Step
 from kosmoscope.store.manifest import Manifest
 from kosmoscope.store.source import SourceFiles
 
 if TYPE_CHECKING:
-    from kosmoscope.segment.protocol import Segmenter
     from kosmoscope.segment.sam.converted import ConvertedSam
-
-ENCODER = "encoder.onnx"
-DECODER = "decoder.onnx"
 
 
 def _write(stage: Path, source: SourceFiles, precision: str, step: Step) -> None:
@@ -45,18 +41,4 @@ SAM: ModelKind[ConvertedSam] = ModelKind(
         "slimsam-77": "nielsr/slimsam-77-uniform",
         "sam": "facebook/sam-vit-base",
     },
-)
-
-
-def _load(name_or_folder: str | Path, threads: int | None) -> Segmenter:
-    from kosmoscope.segment.sam.segmenter import load_sam
-
-    return load_sam(name_or_folder, threads)
-
-
-SAM_SEGMENTER = SegmenterKind(
-    name="sam",
-    summary="sam those of a Segment-Anything checkpoint (`kosmoscope pull sam-vit-base`)",
-    load=_load,
-    model=SAM,
 )

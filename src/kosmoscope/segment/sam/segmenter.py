@@ -16,7 +16,8 @@ from kosmoscope.model.quantization import Float
 from kosmoscope.segment.protocol import BoxPrompt, Proposal, check_picture
 from kosmoscope.segment.sam.converted import ConvertedSam
 from kosmoscope.segment.sam.decoder import LOWER_RIGHT, NEGATIVE, NONE, POSITIVE, UPPER_LEFT
-from kosmoscope.segment.sam.kind import DECODER, ENCODER, SAM
+from kosmoscope.segment.sam.kind import SAM
+from kosmoscope.segment.sam.names import DECODER, ENCODER
 from kosmoscope.segment.sam.pictures import full_size, square
 from kosmoscope.store.convert import load_model
 from kosmoscope.store.kind import Step
