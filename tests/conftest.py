@@ -12,9 +12,16 @@ import ctypes
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["gallery_tab"]
+
+# No example has a time limit: a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "kosmoscope", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("kosmoscope")
 
 
 @pytest.hookimpl(wrapper=True)

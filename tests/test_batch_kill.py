@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cli_runner import wait_until
+
 PICTURES = int(os.environ.get("KOSMOSCOPE_KILL_PICTURES", "60"))
 KILLS = int(os.environ.get("KOSMOSCOPE_KILLS", "14"))
 SEED = int(os.environ.get("KOSMOSCOPE_KILL_SEED", "0"))
@@ -153,8 +155,7 @@ def test_sigint_ends_a_run_cleanly(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(pictures, out)
     results = out / "results.jsonl"
-    while not results.exists() or not results.stat().st_size:
-        time.sleep(0.01)
+    wait_until(lambda: results.exists() and results.stat().st_size, process)
     process.send_signal(signal.SIGINT)
     described, _ = finish(process)  # no traceback, no non-zero status: run_batch came back
     assert 0 < described < PICTURES

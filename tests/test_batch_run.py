@@ -471,14 +471,15 @@ def test_stopping_from_another_thread(run: Callable[..., Summary], tmp_path: Pat
 def test_sigint_leaves_the_model_in_the_middle_and_no_trace(
     run: Callable[..., Summary], scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete, calls = scope.complete, 0
+    complete, calls, slept = scope.complete, 0, False
 
     def interrupted(*args: Any) -> Any:
-        nonlocal calls
+        nonlocal calls, slept
         calls += 1
         if calls == 2:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(10)  # the handler ends this at once
+            time.sleep(60)  # the handler ends this at once
+            slept = True
         return complete(*args)
 
     # It is ignored where tests run in the background.
@@ -486,9 +487,8 @@ def test_sigint_leaves_the_model_in_the_middle_and_no_trace(
     try:
         with monkeypatch.context() as patch:
             patch.setattr(scope, "complete", interrupted)
-            began = time.monotonic()
             summary = run()
-        assert time.monotonic() - began < 9
+        assert not slept
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
