@@ -115,7 +115,7 @@ class Tab:
         return {url.partition(":")[0] for url in urls}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     missing = [
         name
@@ -154,7 +154,7 @@ def tab(browser: Any) -> Iterator[Tab]:
         browser.execute_script("localStorage.clear()")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures, one of them with two prompts and one without its file."""
     root = tmp_path_factory.mktemp("three")
