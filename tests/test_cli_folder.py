@@ -189,6 +189,13 @@ def test_killed_and_started_again(pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_watching_takes_what_comes_until_interrupted(pictures: Path, tmp_path: Path) -> None:
+    def settled(path: Path) -> Path:
+        """As if it had been there for long: what is new is looked at twice, seconds apart."""
+        os.utime(path, (1, 1))
+        return path
+
+    for path in pictures.rglob("*.*"):
+        settled(path)
     out = tmp_path / "out"
     command = [*PROGRAM, "describe", *SHORT, str(pictures), "-o", str(out), "--watch"]
     # Where tests run in the background, interrupts are ignored unless somebody asks for them.
@@ -203,7 +210,7 @@ def test_watching_takes_what_comes_until_interrupted(pictures: Path, tmp_path: P
         wait_until(lambda: results.exists() and results.read_bytes().count(b"\n") >= count, process)
 
     wait_for(3)
-    picture(pictures / "new.png", 55)
+    settled(picture(tmp_path / "new.png", 55)).rename(pictures / "new.png")
     wait_for(4)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
