@@ -223,7 +223,7 @@ def test_random_walks_parse_to_what_was_walked(seed: int) -> None:
         assert following is not None
         state = following
         ids.append(chosen)
-        if state.place is not Place.END:
+        if state.place is not Place.END and len(ids) <= 40:  # from the start each time
             assert grammar.state_after(ids) == state
     assert reasons(ids) == []
     assert entities(ids) == [

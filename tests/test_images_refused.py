@@ -360,7 +360,7 @@ def test_paths_that_lead_nowhere(tmp_path):
         assert says in refused(errors.ImageNotFoundError, path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_pipes_and_devices_do_not_block(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -368,7 +368,7 @@ def test_pipes_and_devices_do_not_block(tmp_path):
         assert "regular file" in refused(errors.ImageNotFoundError, path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_pipe_swapped_in_after_the_first_look(tmp_path, monkeypatch):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
