@@ -31,7 +31,7 @@ def process(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[by
     )
 
 
-def wait_until(condition: Callable[[], object], child: subprocess.Popen[bytes]) -> None:
+def wait_until(condition: Callable[[], object], child: subprocess.Popen[Any]) -> None:
     """Wait for what a running process does, however long it takes (pytest's limit is the net)."""
     while not condition():
         assert child.poll() is None, "it has ended"

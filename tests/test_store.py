@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from cli_runner import one_error, run
+from cli_runner import one_error, run, wait_until
 from echo_kind import ECHO, Echo, write_checkpoint
 from hub_server import HubServer, Repo, write_model
 from kosmoscope.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
@@ -192,13 +191,6 @@ def start(source: Path, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_processes_that_want_a_model_at_once_convert_it_once(source: Path, home: Path) -> None:
     processes = [start(source, ECHO_SECONDS="1") for _ in range(3)]
     folders = {process.communicate(timeout=60)[0].strip() for process in processes}
@@ -209,7 +201,7 @@ def test_processes_that_want_a_model_at_once_convert_it_once(source: Path, home:
 
 def test_whoever_waits_converts_when_the_first_is_killed(source: Path, home: Path) -> None:
     process = start(source, ECHO_SECONDS="60")
-    until(lambda: conversions(home) == 1)
+    wait_until(lambda: conversions(home) == 1, process)
     process.kill()
     process.communicate()
     assert load_model(ECHO, source).word == "hello"
