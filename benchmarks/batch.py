@@ -35,7 +35,8 @@ from PIL import Image
 
 import machine
 from kosmoscope.batch import BATCH_SIZE, Source, Task, run_batch
-from kosmoscope.batch.stages import Decoded, Model, decode
+from kosmoscope.batch.decoding import Decoded, decode
+from kosmoscope.batch.pipeline import Describer
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.images import Limits
 from kosmoscope.scope import Scope, load
@@ -89,11 +90,11 @@ class Bench:
 
     def engine(self) -> None:
         """Describe as many pictures as the folder has, from tensors in memory."""
-        model = Model(self.scope, self.tasks, self.options)
+        describer = Describer(self.scope, self.tasks, self.options)
         count = len(self.sources)
         pictures = [self.decoded[i % len(self.decoded)] for i in range(count)]
         for i in range(0, count, BATCH_SIZE):
-            model._complete(pictures[i : i + BATCH_SIZE])
+            describer.complete(pictures[i : i + BATCH_SIZE])
 
     def batch(self) -> None:
         out = Path(tempfile.mkdtemp(dir=self.folder.parent))

@@ -28,8 +28,9 @@ from kosmoscope.batch import (
     Source,
     Summary,
     Task,
+    decoding,
+    pipeline,
     run_batch,
-    stages,
 )
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import CorruptImageError, ModelNotFoundError, OptionError, PromptError
@@ -369,8 +370,6 @@ def test_an_error_in_any_stage_stops_all_and_comes_out_once(
             patch.setattr("kosmoscope.batch.walk.os.scandir", broken)
         else:
             changes["on_picture" if stage == "hook" else "progress"] = broken
-        if stage == "disk":  # the lock's file is written as well
-            patch.setattr("kosmoscope.batch.lock.os.write", broken)
         with pytest.raises(BrokenError) as caught:
             run(**changes)
     assert caught.value.__context__ is None
@@ -526,7 +525,7 @@ def test_what_is_in_flight_is_bounded(
     run(batch_size=2, keep=keep, on_picture=slow)
     assert written == 40
     # At the writer 1 window, in its queue 2, with the model 1, waiting to be put 0, ahead 3.
-    assert most <= 2 * (1 + 2 + 1 + stages.AHEAD)
+    assert most <= 2 * (1 + 2 + 1 + pipeline.AHEAD)
 
 
 def test_pixels_are_those_of_read_image(tmp_path: Path) -> None:
@@ -535,10 +534,10 @@ def test_pixels_are_those_of_read_image(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     picture = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     picture.resize((1600, 1200)).save(path, quality=88)
-    found = stages.decode(Source(str(path)), Limits(), spec, None)
-    assert isinstance(found, stages.Decoded)
+    found = decoding.decode(Source(str(path)), Limits(), spec, None)
+    assert isinstance(found, decoding.Decoded)
     expected = pixel_tensor(read_image(path).rgb, spec)
     assert np.array_equal(found.pixels, expected)
-    failed = stages.decode(Source(str(path)), Limits(max_bytes=1000), spec, None)
-    assert isinstance(failed, stages.Failed)
+    failed = decoding.decode(Source(str(path)), Limits(max_bytes=1000), spec, None)
+    assert isinstance(failed, decoding.Failed)
     assert failed.kind == "ImageTooLargeError"

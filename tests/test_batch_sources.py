@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from kosmoscope.batch import Source, find_pictures, watch_pictures
-from kosmoscope.batch.names import json_line, key_of, named, safe_name
+from kosmoscope.batch.names import json_line, key_of, named
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.files.text import utf8
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="names that Windows cannot have")
 BYTES = pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
@@ -251,7 +252,7 @@ def test_names_in_json_are_text_in_one_line() -> None:
     for path in ("a\nb", "\u2028", "\x85", "\N{CAT FACE}", "\udce9", "\ud800", "\x00"):
         line = json_line(named(path))
         assert len(line.decode("utf-8").splitlines()) == 1
-        assert json.loads(line)["source"] == safe_name(path)
+        assert json.loads(line)["source"] == utf8(path)
 
 
 def test_watching_waits_until_a_file_has_settled(tree: Path) -> None:

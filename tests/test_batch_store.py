@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from kosmoscope.batch import FolderBusyError, FolderMismatchError, OutputError, Source, Task
-from kosmoscope.batch.journal import Journal, write_atomically
+from kosmoscope.batch.journal import Journal
 from kosmoscope.batch.store import Store
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError, PromptError
+from kosmoscope.files.writing import write_file
 
 TASKS = (Task.describe(), Task.ground("a dog"))
 OPTIONS = GenerationOptions(max_new_tokens=16)
@@ -131,8 +132,8 @@ def test_two_writers_are_refused(folder: Path) -> None:
 
 def test_a_writer_in_another_process_is_named_and_its_death_frees_the_folder(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from kosmoscope.batch.lock import FolderLock\n"
-        "with FolderLock(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from kosmoscope.files.locks import locked\n"
+        "with locked(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
     )
     folder.mkdir(parents=True)
     holder = subprocess.Popen(
@@ -257,7 +258,7 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store.begin(MODEL, {})
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", _Full(50))
-            with pytest.raises(OutputError, match=r"results\.jsonl: no space left on the device"):
+            with pytest.raises(OutputError, match=r"results\.jsonl: cannot be written: no space"):
                 store.add(Source("2.jpg"), "02" * 32, [{"n": 0}, {"n": 1}])
         assert len(lines(folder)) == 4, "the half line is gone"
         store.add(Source("2.jpg"), "02" * 32, [{"n": 0}, {"n": 1}])
@@ -315,7 +316,7 @@ def test_replacing_a_file_is_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run.json"
-    write_atomically(path, b"old")
+    write_file(path, b"old", durable=True)
 
     def fail(handle: int) -> None:
         raise OSError(errno.ENOSPC, "full")
@@ -323,7 +324,7 @@ def test_replacing_a_file_is_all_or_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(OutputError, match="no space left"):
-            write_atomically(path, b"new")
+            write_file(path, b"new", durable=True)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path], "no temporary file is left"
 

@@ -232,7 +232,7 @@ def test_hostile_names_and_words(china: Path, tmp_path: Path) -> None:
     (d,) = results(raw.decode("utf-8"))
     assert os.fsencode(d.image.path) == os.fsencode(link)
     missing = run("describe", *QUIET, f"{link}x")
-    assert "\\n\\x1b[31m😀\\udcff.jpgx: no such file" in one_error(missing, 1)
+    assert "\\n\\x1b[31m😀\\udcff.jpgx: no match" in one_error(missing, 1)
 
 
 def test_printable_and_json_line() -> None:

@@ -180,7 +180,7 @@ def test_read_results_takes_torn_and_refuses_broken_lines(
     lines.write_text(whole + whole[:50])
     assert [r.description for r in read_results(lines)] == [description]
     lines.write_text(whole[:50] + "\n" + whole)
-    with pytest.raises(InputError, match="line 1 is not JSON"):
+    with pytest.raises(InputError, match="line 1: not JSON"):
         list(read_results(lines))
     lines.write_text('{"schema": 99}\n')
     with pytest.raises(InputError, match="line 1: description schema is 99"):

@@ -15,9 +15,9 @@ import kosmoscope
 from cli_runner import POCKET, one_error, run
 from kosmoscope import ImageInfo
 from kosmoscope.batch import read_results
-from kosmoscope.batch.lock import FolderLock
 from kosmoscope.cli.segment_files import SETTINGS, SegmentFiles
 from kosmoscope.errors import BoxError, OptionError
+from kosmoscope.files.locks import locked
 from kosmoscope.masks import read_label_map
 from kosmoscope.parsing import parse_tagged
 from kosmoscope.segment import Segmentation
@@ -253,5 +253,5 @@ def test_segmenting_goes_on_where_it_was(described: Path, tmp_path: Path) -> Non
 
 
 def test_two_writers_of_segments_are_refused(described: Path, tmp_path: Path) -> None:
-    with FolderLock(tmp_path):
+    with locked(tmp_path):
         assert "is writing there" in one_error(run("segment", described, "-o", tmp_path), 1)

@@ -78,6 +78,16 @@ def default_model() -> str:
     return _BEST if cached(_BEST, [KOSMOS2]) is not None else "pocket"
 
 
+def fallback_note(default: str) -> str | None:
+    """Return what to tell whoever gets this default model, unless it is the one one expects."""
+    if default == _BEST:
+        return None
+    return (
+        f"{_BEST} is not on this machine (get it with `kosmoscope pull {_BEST}`); "
+        f"using {default}, a tiny model for trying things out"
+    )
+
+
 def load(
     name_or_path: str | Path | None = None,
     precision: Precision | None = None,
@@ -106,12 +116,8 @@ def load(
     wanted = name_or_path
     if wanted is None:
         wanted = default_model()
-        if wanted != _BEST:
-            warnings.warn(
-                f"{_BEST} is not on this machine (get it with `kosmoscope pull {_BEST}`); "
-                f"using {wanted}, a tiny model for trying things out",
-                stacklevel=2,
-            )
+        if note := fallback_note(wanted):
+            warnings.warn(note, stacklevel=2)
     other = known_name(wanted, KINDS) if isinstance(wanted, str) else None
     if other is not None and other is not KOSMOS2:
         raise ModelNotFoundError(f"{wanted}: {other.title}; expected a {KOSMOS2.title} model")
@@ -135,6 +141,8 @@ class Scope:
         self.pixel_spec = PixelSpec.from_config(read_object(file, CheckpointError), str(file))
         self.model = converted.manifest.name
         self.precision = converted.precision
+        self.source_sha256 = converted.manifest.source_sha256[:16]
+        """First digits of the hash of the checkpoint that it was converted from."""
         self.limits = limits or Limits()
         self._grammars = {
             grounded: Grammar(self.tokenizer.tokens, grounded=grounded)

@@ -4,10 +4,11 @@
 `read_results` reads it back. The format of the output folder is in docs/batch.md.
 """
 
+from kosmoscope.batch.pipeline import BATCH_SIZE, PictureDone, Sink, describe_pictures
 from kosmoscope.batch.results import Result, read_results
-from kosmoscope.batch.runner import BATCH_SIZE, Progress, Summary, run_batch
+from kosmoscope.batch.runner import Summary, run_batch
 from kosmoscope.batch.sources import Source, find_pictures, watch_pictures
-from kosmoscope.batch.stages import PictureDone
+from kosmoscope.batch.store_sink import Progress
 from kosmoscope.batch.tasks import Task
 from kosmoscope.errors import FolderBusyError, FolderMismatchError, OutputError
 
@@ -19,9 +20,11 @@ __all__ = [
     "PictureDone",
     "Progress",
     "Result",
+    "Sink",
     "Source",
     "Summary",
     "Task",
+    "describe_pictures",
     "find_pictures",
     "read_results",
     "run_batch",

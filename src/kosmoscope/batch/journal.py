@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kosmoscope.batch.names import json_line
-from kosmoscope.batch.problems import output_error
-from kosmoscope.errors import OutputError
+from kosmoscope.errors import InputError, OutputError
+from kosmoscope.files.checked import json_object
 from kosmoscope.files.text import shown_name
+from kosmoscope.files.writing import output_error
 
 SYNC_SECONDS = 1.0
 SYNC_BYTES = 4 * 2**20
@@ -40,7 +39,7 @@ class Journal:
         """How many bytes of an unfinished last line were cut off."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
-            self._handle = os.open(path, flags, 0o644)
+            self._handle = os.open(path, flags, 0o666)
             try:
                 self._repair()
             except BaseException:
@@ -66,20 +65,18 @@ class Journal:
                 offset = start
                 for line in file:
                     try:
-                        record = json.loads(line)
-                    except (ValueError, RecursionError):
-                        record = None
-                    if not isinstance(record, dict):
-                        raise self.damaged(offset)
+                        record = json_object(line)
+                    except InputError:
+                        raise self.damaged(offset) from None
                     yield offset, record
                     offset += len(line)
         except OSError as e:
-            raise output_error(self.path, e) from e
+            raise OutputError(f"{shown_name(self.path)}: cannot be read: {e.strerror or e}") from e
 
     def damaged(self, offset: int) -> OutputError:
         """Return the error for a line that is none of ours."""
         return OutputError(
-            f"{shown_name(str(self.path))}: the line at byte {offset} is not a record of a batch; "
+            f"{shown_name(self.path)}: the line at byte {offset} is not a record of a batch; "
             "remove the line, or start anew with overwrite"
         )
 
@@ -153,38 +150,3 @@ class Journal:
             os.fsync(self._handle)
         self.torn, self.size = size - end, end
         os.lseek(self._handle, end, os.SEEK_SET)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by another content, or leave it as it was.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        temporary = ""
-        sync_folder(path.parent)
-    except OSError as e:
-        raise output_error(path, e) from e
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    with contextlib.suppress(OSError):  # not on Windows, not on every file system
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

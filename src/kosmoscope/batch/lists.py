@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from kosmoscope.batch.walk import Found, is_picture_name
+from kosmoscope.batch.walk import FoundPath, is_picture_name
 from kosmoscope.errors import InputError
 from kosmoscope.files.text import shown_name
 from kosmoscope.images.kinds import HEAD_BYTES, identify
@@ -38,7 +38,7 @@ def check_list(path: str) -> None:
         raise InputError(f"{shown}: the list cannot be read: not a valid path") from e
 
 
-def read_list(path: str) -> Iterator[Found]:
+def read_list(path: str) -> Iterator[FoundPath]:
     """Yield the paths of a list: CSV, TSV or JSON lines by its name, otherwise one a line.
 
     A relative path is looked for beside the list first, then in the working folder.
@@ -53,12 +53,12 @@ def read_list(path: str) -> Iterator[Found]:
         else:
             found = _read_lines(path)
         for item in found:
-            yield item if item.problem else Found(_beside(folder, item.path))
+            yield item if item.problem else FoundPath(_beside(folder, item.path))
     except OSError as e:
-        yield Found(path, f"the list cannot be read to its end: {e.strerror or e}")
+        yield FoundPath(path, f"the list cannot be read to its end: {e.strerror or e}")
 
 
-def read_stream(stream: BinaryIO, name: str = "<stdin>") -> Iterator[Found]:
+def read_stream(stream: BinaryIO, name: str = "<stdin>") -> Iterator[FoundPath]:
     """Yield the paths of a stream, one a line, or ended by NUL (as `find -print0` writes)."""
     rest, separator, first = b"", b"", True
     read = getattr(stream, "read1", stream.read)
@@ -67,7 +67,7 @@ def read_stream(stream: BinaryIO, name: str = "<stdin>") -> Iterator[Found]:
             kind = identify(part[:HEAD_BYTES])
             if kind is not None and kind.pillow is not None:
                 problem = f"this is {kind.label}; expected paths, one a line"
-                yield Found(name, problem)
+                yield FoundPath(name, problem)
                 return
             if first and part.startswith(b"\xef\xbb\xbf"):
                 part = part[3:]
@@ -75,25 +75,27 @@ def read_stream(stream: BinaryIO, name: str = "<stdin>") -> Iterator[Found]:
         first = False
         *lines, rest = (rest + part).split(separator)
         if len(rest) > _MAX_LINE:
-            yield Found(name, f"a line of more than {_MAX_LINE} bytes; expected paths, one a line")
+            yield FoundPath(
+                name, f"a line of more than {_MAX_LINE} bytes; expected paths, one a line"
+            )
             return
         yield from _paths(lines, separator)
     yield from _paths([rest], separator)
 
 
-def _paths(lines: list[bytes], separator: bytes) -> Iterator[Found]:
+def _paths(lines: list[bytes], separator: bytes) -> Iterator[FoundPath]:
     for line in lines:
         path = line.removesuffix(b"\r") if separator == b"\n" else line
         if path:
-            yield Found(os.fsdecode(path))
+            yield FoundPath(os.fsdecode(path))
 
 
-def _read_lines(path: str) -> Iterator[Found]:
+def _read_lines(path: str) -> Iterator[FoundPath]:
     with Path(path).open("rb") as file:
         yield from read_stream(file, path)
 
 
-def _read_csv(path: str, delimiter: str) -> Iterator[Found]:
+def _read_csv(path: str, delimiter: str) -> Iterator[FoundPath]:
     with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file, delimiter=delimiter)
         column = -1
@@ -109,14 +111,14 @@ def _read_csv(path: str, delimiter: str) -> Iterator[Found]:
                     if names[column] in _COLUMNS or not is_picture_name(row[0]):
                         continue
                 if column < len(row) and row[column]:
-                    yield Found(row[column])
+                    yield FoundPath(row[column])
                 else:
-                    yield Found(f"{path}:{rows.line_num}", f"column {column + 1} is empty")
+                    yield FoundPath(f"{path}:{rows.line_num}", f"column {column + 1} is empty")
         except csv.Error as e:
-            yield Found(f"{path}:{rows.line_num}", f"not CSV: {e}")
+            yield FoundPath(f"{path}:{rows.line_num}", f"not CSV: {e}")
 
 
-def _read_json_lines(path: str) -> Iterator[Found]:
+def _read_json_lines(path: str) -> Iterator[FoundPath]:
     with Path(path).open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
             if not line.strip(b" \t\r\n\xef\xbb\xbf"):
@@ -125,14 +127,14 @@ def _read_json_lines(path: str) -> Iterator[Found]:
             try:
                 value = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
             except (ValueError, RecursionError):
-                yield Found(where, "not JSON")
+                yield FoundPath(where, "not JSON")
                 continue
             if isinstance(value, dict):
                 value = next((value[c] for c in _COLUMNS if c in value), None)
             if isinstance(value, str) and value:
-                yield Found(value)
+                yield FoundPath(value)
             else:
-                yield Found(where, f"no path; expected one of the keys {', '.join(_COLUMNS)}")
+                yield FoundPath(where, f"no path; expected one of the keys {', '.join(_COLUMNS)}")
 
 
 def _beside(folder: str, path: str) -> str:

@@ -8,15 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-
-def safe_name(path: str) -> str:
-    r"""Return a path as text without lone surrogates: bytes that are not UTF-8 become ``\xff``."""
-    if _is_text(path):
-        return path
-    try:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte: no file has such a name
-        return path.encode("utf-8", "backslashreplace").decode("utf-8")
+from kosmoscope.files.text import utf8
 
 
 def named(path: str) -> dict[str, str]:
@@ -24,8 +16,8 @@ def named(path: str) -> dict[str, str]:
 
     ``source``, and where the name is not UTF-8 also ``source_base64``, its exact bytes.
     """
-    name = safe_name(path)
-    if _is_text(path):
+    name = utf8(path)
+    if name == path:
         return {"source": name}
     try:
         raw = base64.b64encode(os.fsencode(path)).decode("ascii")
@@ -51,11 +43,3 @@ def json_line(record: Mapping[str, Any]) -> bytes:
     for mark in "\x85\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
     return text.encode("utf-8") + b"\n"
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

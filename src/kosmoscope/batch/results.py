@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kosmoscope.batch.names import key_of
 from kosmoscope.errors import InputError
+from kosmoscope.files.checked import json_object
 from kosmoscope.results import Description
 
 RESULTS = "results.jsonl"
@@ -42,17 +43,18 @@ def read_results(source: str | Path | BinaryIO) -> Iterator[Result]:
     Raises:
         InputError: it cannot be read, or a line is neither; the message names the line.
     """
-    if not isinstance(source, str | Path):
-        yield from _records(source.read().splitlines(keepends=True), "<stdin>")
-        return
-    path = Path(source)
-    if path.is_dir():
-        if not (path / RESULTS).is_file():
-            raise InputError(f"{path}: no {RESULTS} in it; expected a folder of `describe -o`")
-        path = path / RESULTS
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_dir():
+            if not (path / RESULTS).is_file():
+                raise InputError(f"{path}: no {RESULTS} in it; expected a folder of `describe -o`")
+            path = path / RESULTS
+    else:
+        path = Path("<stdin>")
     try:
-        with path.open("rb") as file:
-            latest = _latest(file, str(path))
+        with path.open("rb") if isinstance(source, str | Path) else BytesIO(source.read()) as file:
+            # The last line's number of each picture and task.
+            latest = {_key(record, number): number for number, record in _lines(file, str(path))}
             file.seek(0)
             for number, record in _lines(file, str(path)):
                 if latest.get(_key(record, number)) == number:
@@ -61,30 +63,16 @@ def read_results(source: str | Path | BinaryIO) -> Iterator[Result]:
         raise InputError(f"{path}: cannot be read: {e.strerror or e}") from e
 
 
-def _records(lines: list[bytes], shown: str) -> Iterator[Result]:
-    latest = _latest(lines, shown)
-    for number, record in _lines(lines, shown):
-        if latest.get(_key(record, number)) == number:
-            yield _result(record, shown, number)
-
-
-def _latest(lines: Any, shown: str) -> dict[Any, int]:
-    """The last line's number of each picture and task."""
-    return {_key(record, number): number for number, record in _lines(lines, shown)}
-
-
-def _lines(lines: Any, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(lines: BinaryIO, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as e:
+            record = json_object(line)
+        except InputError as e:
             if not line.endswith(b"\n") and number > 1:
                 return  # torn by a kill; a batch that goes on repairs it
-            raise InputError(f"{shown}: line {number} is not JSON: {e}") from e
-        if not isinstance(record, dict):
-            raise InputError(f"{shown}: line {number} is not a JSON object")
+            raise InputError(f"{shown}: line {number}: {e}") from e
         yield number, record
 
 

@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO
 
 from kosmoscope._version import __version__
-from kosmoscope.batch.names import safe_name
+from kosmoscope.batch.decoding import Keep
+from kosmoscope.batch.interrupt import CleanStop, Interrupted
+from kosmoscope.batch.pipeline import AHEAD, BATCH_SIZE, OnPicture, describe_pictures
 from kosmoscope.batch.sources import STDIN, Source, find_pictures, watch_pictures
-from kosmoscope.batch.stages import (
-    AHEAD,
-    Described,
-    Feed,
-    Keep,
-    Model,
-    Outcome,
-    PictureDone,
-    Window,
-    Writer,
-    content_sha,
-    decode,
-)
 from kosmoscope.batch.store import Store
+from kosmoscope.batch.store_sink import Progress, StoreSink
 from kosmoscope.batch.tasks import Task, check_prompts, checked
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.sessions import thread_count
 from kosmoscope.errors import OptionError
+from kosmoscope.files.text import utf8
 from kosmoscope.scope import Scope
 
-BATCH_SIZE = 8
-"""Pictures that are generated together; measured with pocket (docs/batch.md)."""
 MAX_BATCH_SIZE = 64
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; handed out on the writer's thread after every picture."""
-
-    total: int | None
-    """Sources in all; None while that cannot be known (standard input, watching)."""
-    done: int
-    """Sources behind us: described, failed and skipped ones."""
-    failed: int
-    skipped: int
-    """Sources whose results were there already."""
-    rate: float
-    """Pictures a second since the first one began."""
-    eta: float | None
-    """Seconds that are left, if `total` is known."""
-    source: str
-    """The last one, as text that is safe to print in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,109 +54,6 @@ class Summary:
     """What a kill had left behind and was put right, in words."""
 
 
-class Interrupted(Exception):  # noqa: N818 (no error: somebody asked for it)
-    """SIGINT came while the model ran, or while waiting for sources."""
-
-
-class _Sigint:
-    """Turns SIGINT into a clean stop where this is the main thread; the second one is Python's.
-
-    Only within `run` does it raise, so that no lock or queue is left in an odd state; the model is
-    left after the pass under way, since a handler runs between two of Python's instructions.
-    """
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        # Not `stop` itself: setting an Event takes a lock that this very thread may hold.
-        self._hit = False
-        self._raises = False
-        self._old: Any = None
-        self._ours = False
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._old = signal.getsignal(signal.SIGINT)
-            # Where it is ignored (a background job of a shell script), it stays so.
-            if self._old is not signal.SIG_IGN:
-                signal.signal(signal.SIGINT, self._handle)
-                self._ours = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
-
-    def run(self, work: Callable[[], T]) -> T:
-        """Call something that may be left in the middle."""
-        if self._hit or self._stop.is_set():
-            raise Interrupted
-        self._raises = True
-        try:
-            return work()
-        finally:
-            self._raises = False
-
-    def pulled(self, items: Iterator[T]) -> Iterator[T]:
-        """Yield items whose making may be left in the middle."""
-        end = object()
-        while (item := self.run(lambda: next(items, end))) is not end:
-            yield item  # type: ignore[misc]
-
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self._restore()
-        self._hit = True
-        if self._raises:
-            raise Interrupted
-
-    def _restore(self) -> None:
-        if self._ours:
-            signal.signal(signal.SIGINT, self._old or signal.SIG_DFL)
-            self._ours = False
-
-
-class _Count:
-    """Counts outcomes, and tells of them."""
-
-    def __init__(self, total: int | None, progress: Callable[[Progress], object] | None) -> None:
-        self.total = total
-        self.described = self.copied = self.skipped = self.failed = self.records = 0
-        self.began = time.monotonic()
-        self._progress = progress
-
-    def skip(self, count: int) -> None:
-        self.skipped += count
-
-    def written(self, outcome: Outcome, records: int) -> None:
-        if not isinstance(outcome, Described):
-            self.failed += 1
-        elif records:
-            self.described += 1
-            self.copied += bool(outcome.owner)
-        # Else a neighbour of what was missing: its window counted it as skipped.
-        self.records += records
-        if self._progress is not None:
-            self._progress(self.state(outcome.source.name))
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def rate(self) -> float:
-        return (self.described + self.failed) / max(self.seconds, 1e-9)
-
-    def state(self, source: str) -> Progress:
-        done = self.described + self.failed + self.skipped
-        eta = None
-        if self.total is not None and self.rate > 0:
-            eta = max(0, self.total - done) / self.rate
-        return Progress(self.total, done, self.failed, self.skipped, self.rate, eta, source)
-
-
 def run_batch(
     scope: Scope | Callable[[], Scope],
     sources: Sequence[str | Path],
@@ -200,7 +61,7 @@ def run_batch(
     out: Path,
     options: GenerationOptions | None = None,
     *,
-    on_picture: Callable[[PictureDone], object] | None = None,
+    on_picture: OnPicture | None = None,
     keep: Keep | None = None,
     overwrite: bool = False,
     skip_existing: bool = True,
@@ -257,72 +118,54 @@ def run_batch(
         loaded = scope if isinstance(scope, Scope) else scope()
         check_prompts(loaded, store.tasks)
         store.begin(_model(loaded), _about(store, sources, batch_size))
-        with _Sigint(ended) as sigint:
+        with CleanStop(ended) as stopping:
             state = "failed"
-            count = _Count(None, progress)
+            sink = StoreSink(store, recheck=not skip_existing, progress=progress)
             try:
                 if watch:
                     found = watch_pictures(sources, exclude=[out], poll=poll, stop=ended)
                 elif not piped:
                     # Paths only: for the progress to know the end.
-                    listed = sigint.run(lambda: list(found))
-                    count.total, found = len(listed), iter(listed)
-                count.began = time.monotonic()
-                model = Model(loaded, store.tasks, chosen)
-                read = partial(decode, limits=loaded.limits, spec=loaded.pixel_spec, keep=keep)
-                check = None if skip_existing else partial(content_sha, limits=loaded.limits)
-                writer = Writer(store, on_picture, count.written)
-                pool = ThreadPoolExecutor(workers, "kosmoscope-decoder")
-                try:
-                    feed = Feed(pool, store, read, check, batch_size)
-                    windows = feed.windows(sigint.pulled(found))
-                    _drive(windows, model, store, writer, count, sigint)
-                finally:
-                    pool.shutdown(cancel_futures=True)
-                    writer.finish()
+                    listed = stopping.run(lambda: list(found))
+                    sink.total, found = len(listed), iter(listed)
+                sink.began = time.monotonic()
+                describe_pictures(
+                    loaded,
+                    stopping.pulled(found),
+                    store.tasks,
+                    chosen,
+                    sink,
+                    on_picture=on_picture,
+                    keep=keep,
+                    batch_size=batch_size,
+                    decoders=workers,
+                    guard=stopping.run,
+                )
                 state = "finished"
             except Interrupted:
                 state = "interrupted"
             finally:
-                _end(store, count, state)
+                _end(store, sink, state)
     return Summary(
         out=out,
-        described=count.described,
-        copied=count.copied,
-        skipped=count.skipped,
-        failed=count.failed,
-        records=count.records,
-        seconds=count.seconds,
-        rate=count.rate,
+        described=sink.described,
+        copied=sink.copied,
+        skipped=sink.skipped,
+        failed=sink.failed,
+        records=sink.records,
+        seconds=sink.seconds,
+        rate=sink.rate,
         interrupted=state == "interrupted",
         repaired=store.repaired,
     )
 
 
-def _drive(
-    windows: Iterator[Window],
-    model: Model,
-    store: Store,
-    writer: Writer,
-    count: _Count,
-    sigint: _Sigint,
-) -> None:
-    """The calling thread's part: take windows, run the model, hand the outcomes on."""
-    for window in windows:
-        count.skip(window.skipped)
-        if window.pictures:
-            pictures = [future.result() for future in window.pictures]
-            outcomes = sigint.run(partial(model.describe, pictures, store))
-            writer.put(outcomes)
-        writer.check()
-
-
-def _end(store: Store, count: _Count, state: str) -> None:
+def _end(store: Store, sink: StoreSink, state: str) -> None:
     """Write down how a run ended; an error on the way out must not hide the one that ended it."""
     values: dict[str, Any] = {"state": state, "finished": _now()}
-    if count.described + count.failed or "rate" not in store.run:
+    if sink.described + sink.failed or "rate" not in store.run:
         # Else the figures of the last run that did something stay.
-        values |= {"seconds": round(count.seconds, 3), "rate": round(count.rate, 3)}
+        values |= {"seconds": round(sink.seconds, 3), "rate": round(sink.rate, 3)}
     try:
         store.settle()
         store.write_run(values)
@@ -333,9 +176,11 @@ def _end(store: Store, count: _Count, state: str) -> None:
 
 
 def _model(scope: Scope) -> dict[str, str]:
-    # The engine's key is the first 16 digits of the source's hash, then the precision.
-    source = scope.engine.key.rpartition("-")[0]
-    return {"name": scope.model, "precision": scope.precision, "source_sha256": source}
+    return {
+        "name": scope.model,
+        "precision": scope.precision,
+        "source_sha256": scope.source_sha256,
+    }
 
 
 def _about(store: Store, sources: Sequence[str | Path], batch_size: int) -> dict[str, Any]:
@@ -346,7 +191,7 @@ def _about(store: Store, sources: Sequence[str | Path], batch_size: int) -> dict
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
-        "sources": [safe_name(os.fspath(source)) for source in sources],
+        "sources": [utf8(os.fspath(source)) for source in sources],
         "batch_size": batch_size,
         "ahead": AHEAD,
         "state": "running",

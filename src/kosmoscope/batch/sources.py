@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kosmoscope.batch.lists import LIST_EXTENSIONS, check_list, read_list, read_stream
-from kosmoscope.batch.names import key_of, named, safe_name
+from kosmoscope.batch.names import key_of, named
 from kosmoscope.batch.walk import (
-    Found,
+    FoundPath,
     Identity,
     glob,
     identity,
@@ -24,7 +24,7 @@ from kosmoscope.batch.walk import (
     walk,
 )
 from kosmoscope.errors import InputError, OptionError
-from kosmoscope.files.text import shown_name
+from kosmoscope.files.text import shown_name, utf8
 
 STDIN = "-"
 
@@ -38,11 +38,13 @@ class Source:
     lone surrogates, as in `os.fsdecode`."""
     problem: str = ""
     """What is wrong, where that is known without opening it."""
+    stream: BinaryIO | None = None
+    """Read instead of the path, which is then only a name."""
 
     @property
     def name(self) -> str:
         """The path as text that is safe in JSON."""
-        return safe_name(self.path)
+        return utf8(self.path)
 
     @property
     def key(self) -> str:
@@ -147,11 +149,11 @@ def _list_path(text: str) -> str | None:
     return None
 
 
-def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterator[Found]:
+def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterator[FoundPath]:
     if text == STDIN:
         stream = stdin or (sys.stdin.buffer if sys.stdin is not None else None)
         if stream is None:
-            yield Found("<stdin>", "standard input is closed; expected paths, one a line")
+            yield FoundPath("<stdin>", "standard input is closed; expected paths, one a line")
             return
         for item in read_stream(stream):
             yield from [item] if item.problem else _place(item.path, exclude)
@@ -167,17 +169,17 @@ def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterat
     yield from _place(text, exclude)
 
 
-def _place(path: str, exclude: set[Identity]) -> Iterator[Found]:
+def _place(path: str, exclude: set[Identity]) -> Iterator[FoundPath]:
     """A file or a folder. What is neither is found out by who reads it."""
     if not _is(path, stat.S_ISDIR):
-        yield Found(path)
+        yield FoundPath(path)
         return
     for found in walk(path, exclude):
         if found.problem or is_picture_name(found.path):
             yield found
 
 
-def _glob(pattern: str, exclude: set[Identity]) -> Iterator[Found]:
+def _glob(pattern: str, exclude: set[Identity]) -> Iterator[FoundPath]:
     others = pictures = 0
     for found in glob(pattern, exclude):
         if found.problem or is_picture_name(found.path):
@@ -187,7 +189,7 @@ def _glob(pattern: str, exclude: set[Identity]) -> Iterator[Found]:
             others += 1
     if not pictures:
         what = f"matches {others} files, none with a picture's extension" if others else "no match"
-        yield Found(pattern, what)
+        yield FoundPath(pattern, what)
 
 
 def _exists(path: str) -> bool:

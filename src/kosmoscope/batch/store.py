@@ -4,7 +4,7 @@
 ``run.json``       the model, options and tasks that all results share; the counts
 ``results.jsonl``  one record per source and task, in the order of the sources
 ``errors.jsonl``   one record per source that could not be described
-``.lock``          held by the process that writes
+``.lock``          held by the process that writes, which ``.lock-holder`` names
 =================  ================================================================
 """
 
@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from kosmoscope.batch.journal import Journal, write_atomically
-from kosmoscope.batch.lock import FolderLock
+from kosmoscope.batch.journal import Journal
 from kosmoscope.batch.names import json_line, key_of, named
-from kosmoscope.batch.problems import output_error
 from kosmoscope.batch.sources import Source
 from kosmoscope.batch.tasks import Task
 from kosmoscope.engine.options import GenerationOptions
-from kosmoscope.errors import FolderMismatchError, OutputError
+from kosmoscope.errors import FolderMismatchError, InputError, OutputError
+from kosmoscope.files.checked import json_object
+from kosmoscope.files.locks import locked
 from kosmoscope.files.text import shown_name
+from kosmoscope.files.writing import write_file
 
 FORMAT = 1
 RUN, RESULTS, ERRORS = "run.json", "results.jsonl", "errors.jsonl"
@@ -81,20 +83,16 @@ class Store:
         self._stale = False
 
     def __enter__(self) -> Self:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise output_error(self.folder, e) from e
-        self._lock = FolderLock(self.folder)
-        self._lock.__enter__()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.folder))
             self.run = self._read_run()
             if not self._overwrite:
                 self._compare({})
             self._results, self._errors = self._open(RESULTS), self._open(ERRORS)
-        except BaseException:
-            self._lock.__exit__(None, None, None)
-            raise
+            # Whichever journals are open then: they are exchanged for new ones.
+            stack.callback(lambda: self._results.close())
+            stack.callback(lambda: self._errors.close())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -103,13 +101,7 @@ class Store:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._results.close()
-        finally:
-            try:
-                self._errors.close()
-            finally:
-                self._lock.__exit__(kind, value, trace)
+        self._stack.__exit__(kind, value, trace)
 
     def begin(self, model: Mapping[str, str], about: Mapping[str, Any]) -> None:
         """Read what is there, and write down what this run is about.
@@ -146,7 +138,7 @@ class Store:
             },
         }
         text = json.dumps(self.run, ensure_ascii=False, indent=2) + "\n"
-        write_atomically(self.folder / RUN, text.encode("utf-8", "backslashreplace"))
+        write_file(self.folder / RUN, text.encode("utf-8", "backslashreplace"), durable=True)
 
     def missing(self, key: str, sha: bytes | None = None) -> int:
         """Return the tasks (a bit each) that a source lacks.
@@ -253,7 +245,7 @@ class Store:
         journal = Journal(path)
         lines = list(self._true(record for _, record in journal))
         journal.close()
-        write_atomically(path, b"".join(lines))
+        write_file(path, b"".join(lines), durable=True)
         self._errors = Journal(path)
         self._stale = False
 
@@ -276,30 +268,30 @@ class Store:
         self._errors.close()
         self.run = {}
         for name in (RESULTS, ERRORS):
-            write_atomically(self.folder / name, b"")
+            write_file(self.folder / name, b"", durable=True)
         self._results, self._errors = Journal(self.folder / RESULTS), Journal(self.folder / ERRORS)
         self.repaired = ()
 
     def _read_run(self) -> dict[str, Any]:
         path = self.folder / RUN
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json_object(path.read_bytes())
         except FileNotFoundError:
             if not self._overwrite and self._has_results():
                 raise OutputError(
-                    f"{shown_name(str(self.folder))}: has {RESULTS} but no {RUN}, which says what "
+                    f"{shown_name(self.folder)}: has {RESULTS} but no {RUN}, which says what "
                     "it holds; use another folder, or overwrite"
                 ) from None
             return {}
         except OSError as e:
-            raise output_error(path, e) from e
-        except (ValueError, RecursionError) as e:
-            data = e
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise OutputError(f"{shown_name(path)}: cannot be read: {e.strerror or e}") from e
+        except InputError:
+            data = {}
+        if data.get("format") != FORMAT:
             if self._overwrite:
                 return {}
             raise OutputError(
-                f"{shown_name(str(path))}: not a run of format {FORMAT}; use another folder, "
+                f"{shown_name(path)}: not a run of format {FORMAT}; use another folder, "
                 "or overwrite"
             )
         return data
@@ -330,7 +322,7 @@ class Store:
         parts += [f"task {key} is missing" for key in before if key not in now]
         if parts:
             raise FolderMismatchError(
-                f"{shown_name(str(self.folder))}: holds results of another run: "
+                f"{shown_name(self.folder)}: holds results of another run: "
                 f"{'; '.join(parts)}; use another folder, or overwrite"
             )
         # Their order is that of the records: the folder's own stays.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from kosmoscope.batch.pipeline import Question
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt
 from kosmoscope.scope import Scope
@@ -87,12 +88,10 @@ def checked(tasks: Sequence[Task]) -> tuple[Task, ...]:
     return tuple({task.key: task for task in tasks}.values())
 
 
-def check_prompts(scope: Scope, tasks: Sequence[Task]) -> None:
+def check_prompts(scope: Scope, tasks: Sequence[Question]) -> None:
     """Raise `PromptError` if a task cannot be asked: before the first picture is read."""
-    limit = scope.engine.config.text.max_positions
     for task in tasks:
-        ids = task.prompt(b"").compile(scope.tokenizer, scope.engine.slot_ids).ids
-        if len(ids) >= limit:
-            raise PromptError(
-                f"task {task.key}: the prompt has {len(ids)} tokens; the model reads {limit}"
-            )
+        try:
+            scope.check(task.prompt(b""))
+        except PromptError as e:
+            raise PromptError(f"{task.key}: {e}" if len(tasks) > 1 else str(e)) from e

@@ -18,7 +18,7 @@ Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPath:
     """A file below a folder, or a folder that cannot be read."""
 
     path: str
@@ -43,7 +43,7 @@ def walk(
     top: str,
     exclude: Container[Identity] = (),
     enter: Callable[[Names], bool] = lambda _: True,
-) -> Iterator[Found]:
+) -> Iterator[FoundPath]:
     """Yield the files below a folder, folder by folder, sorted by the bytes of their names.
 
     Links to folders are followed, each real folder is entered once: a loop ends. What begins with
@@ -56,16 +56,16 @@ def walk(
     """
     visited: set[Identity] = set()
     # A stack of its own: folders may be nested deeper than Python's calls.
-    levels: list[tuple[Names, Iterator[os.DirEntry[str] | Found]]]
+    levels: list[tuple[Names, Iterator[os.DirEntry[str] | FoundPath]]]
     levels = [((), _entries(top, exclude, visited))]
     while levels:
         names, entries = levels[-1]
         for entry in entries:
-            if isinstance(entry, Found):
+            if isinstance(entry, FoundPath):
                 yield entry
                 continue
             if not _is_folder(entry):
-                yield Found(entry.path)
+                yield FoundPath(entry.path)
                 continue
             below = (*names, entry.name)
             if enter(below):
@@ -77,7 +77,7 @@ def walk(
 
 def _entries(
     folder: str, exclude: Container[Identity], visited: set[Identity]
-) -> Iterator[os.DirEntry[str] | Found]:
+) -> Iterator[os.DirEntry[str] | FoundPath]:
     own = identity(folder)
     if own is not None and (own in visited or own in exclude):
         return
@@ -87,7 +87,7 @@ def _entries(
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda e: os.fsencode(e.name))
     except OSError as e:
-        yield Found(folder, f"the folder cannot be read: {e.strerror or e}")
+        yield FoundPath(folder, f"the folder cannot be read: {e.strerror or e}")
         return
     yield from (e for e in entries if not e.name.startswith("."))
 
@@ -104,7 +104,7 @@ def is_pattern(text: str) -> bool:
     return any(c in text for c in "*?[")
 
 
-def glob(pattern: str, exclude: Container[Identity] = ()) -> Iterator[Found]:
+def glob(pattern: str, exclude: Container[Identity] = ()) -> Iterator[FoundPath]:
     """Yield the files that a pattern matches, and those below folders that it matches.
 
     ``*``, ``?`` and ``[...]`` within a name, ``**`` for any number of folders.
@@ -125,7 +125,7 @@ def glob(pattern: str, exclude: Container[Identity] = ()) -> Iterator[Found]:
         path = found.path if base else found.path[prefix:]
         names = tuple(found.path[prefix:].replace(os.sep, "/").split("/"))
         if found.problem or below_match(names):
-            yield Found(path, found.problem)
+            yield FoundPath(path, found.problem)
 
 
 def _matches(names: Names, pattern: Names) -> bool:

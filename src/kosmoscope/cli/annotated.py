@@ -13,9 +13,12 @@ from urllib.parse import quote
 import typer
 
 from kosmoscope.cli import terminal
-from kosmoscope.errors import OptionError
+from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.text import one_line
+from kosmoscope.files.writing import write_text
 
 if TYPE_CHECKING:
+    from kosmoscope.batch import PictureDone
     from kosmoscope.draw import DrawStyle
     from kosmoscope.results import Description
 
@@ -51,6 +54,8 @@ class Annotator:
         style: None for the standard one.
         quality: of jpg and webp, 1 to 100.
         images: where to look for pictures by their names; None: at their own paths.
+        lasting_names: only a picture's path and the task decide the file's name, so that a batch
+            that goes on makes the same ones.
     """
 
     folder: Path
@@ -58,29 +63,35 @@ class Annotator:
     style: DrawStyle | None = None
     quality: int = QUALITY
     images: Path | None = None
+    lasting_names: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
 
-    def write(self, description: Description, task: str = "", name: str | None = None) -> Path:
+    def draw_all(self, done: PictureDone) -> None:
+        """Draw all that was said about a picture; raises what `write` raises."""
+        for task, description in zip(done.tasks, done.descriptions, strict=True):
+            self.write(description, task.key if len(done.tasks) > 1 else "")
+
+    def write(self, description: Description, task: str = "") -> Path:
         """Draw one description; returns the file.
 
         Args:
             description: whose picture is read again, in full size.
             task: added to the picture's name, where there are several descriptions of it.
-            name: of the file, without suffix; made of the picture's if None.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the picture cannot be read, or is too large for the format.
             OptionError: the file would replace the picture itself.
             OutputError: it cannot be written.
         """
         from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
-        from kosmoscope.files.writing import write_text
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
         source = self.place(description.image.path)
-        if name is None:
-            name = "-".join(filter(None, (self._free_name(source), task)))
+        if self.lasting_names:
+            name = lasting_name(description.image.path, task)
+        else:
+            name = "-".join(filter(None, (free_name(str(source), self._taken), task)))
         target = self.folder / f"{name}.{self.format.value}"
         if target.exists() and source.exists() and target.samefile(source):
             raise OptionError(f"{target} is the picture itself; choose another folder")
@@ -88,12 +99,16 @@ class Annotator:
         if self.format is ImageFormat.SVG:
             href = os.path.relpath(source, self.folder)
             svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_text(target, svg, durable=True)
+            write_text(target, svg)
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)
-        for text in save_image(drawn, target, quality=self.quality, exif_from=source):
-            terminal.note(f"{terminal.path_text(source)}: {text}")
+        try:
+            notes = save_image(drawn, target, quality=self.quality, exif_from=source)
+        except OptionError as e:
+            raise ImageError(one_line(source), str(e)) from e
+        for text in notes:
+            terminal.note(f"{one_line(source)}: {text}")
         return target
 
     def place(self, path: str) -> Path:
@@ -103,21 +118,27 @@ class Annotator:
         inside = self.images / path
         return inside if inside.exists() else self.images / Path(path).name
 
-    def _free_name(self, source: Path) -> str:
-        """The picture's own name, numbered where two pictures share one."""
-        stem, number = source.stem or "picture", 1
-        name = stem
-        while self._taken.setdefault(name.casefold(), str(source)) != str(source):
-            number += 1
-            name = f"{stem}-{number}"
-        return name
+
+def free_name(path: str, taken: dict[str, str]) -> str:
+    """Return a picture's own name, without suffix, numbered where two pictures share one.
+
+    Args:
+        path: the picture's.
+        taken: which names belong to which paths; added to.
+    """
+    stem, number = Path(path).stem or "picture", 1
+    name = stem
+    while taken.setdefault(name.casefold(), path) != path:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
-def batch_name(path: str, task: str, tasks: int) -> str:
-    """A name that only path and task decide, so that a batch that goes on makes the same ones."""
+def lasting_name(path: str, task: str = "") -> str:
+    """Return a file's name, without suffix, that only a picture's path and the task decide."""
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    stem = terminal.printable(Path(path).stem)[:80] or "picture"
-    return f"{stem}-{digest}" + (f"-{task}" if tasks > 1 else "")
+    stem = one_line(Path(path).stem)[:80] or "picture"
+    return "-".join(filter(None, (stem, digest, task)))
 
 
 def style_of(

@@ -10,21 +10,22 @@ import typer
 
 from kosmoscope._version import __version__
 from kosmoscope.cli import (
-    describe,
+    describe_command,
     evaluate_command,
     info,
     models,
-    outputs,
     parity_command,
+    question_commands,
     segment_command,
     terminal,
+    use_results,
 )
-from kosmoscope.cli.edge import Edge
+from kosmoscope.cli.exit_codes import Commands
 from kosmoscope.cli.options import help_text
 
 app = typer.Typer(
     name="kosmoscope",
-    cls=Edge,
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -52,10 +53,14 @@ def kosmoscope(
 
 
 app.callback(invoke_without_command=True, help=help_text(kosmoscope))(kosmoscope)
-describe.register(app)
-segment_command.register(app)
-outputs.register(app)
-models.register(app)
-info.register(app)
-parity_command.register(app)
-evaluate_command.register(app)
+for group in (
+    describe_command,
+    question_commands,
+    segment_command,
+    use_results,
+    models,
+    info,
+    parity_command,
+    evaluate_command,
+):
+    group.register(app)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
-from kosmoscope.cli.edge import FAILED, INTERRUPTED
-from kosmoscope.cli.options import DEFAULTS, Format, help_text
+from kosmoscope.cli.exit_codes import FAILED, INTERRUPTED
+from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
 from kosmoscope.cli.progress import Counter
-from kosmoscope.cli.work import Work
+from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.files.text import one_line
+from kosmoscope.files.writing import write_text
 from kosmoscope.segment.registry import SEGMENTERS
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Prompting(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel="Inspect", help=help_text(evaluate))(evaluate)
+    add_commands(app, "Inspect", evaluate)
 
 
 def evaluate(
@@ -123,16 +125,14 @@ def evaluate(
             rich_help_panel=_RESULT,
         ),
     ] = None,
-    format: o.FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_RESULT)
     ] = False,
-    model: o.Model = None,
-    precision: o.PrecisionOption = None,
-    threads: o.Threads = None,
-    max_new_tokens: o.MaxNewTokens = DEFAULTS.max_new_tokens,
-    num_beams: o.NumBeams = DEFAULTS.num_beams,
-    no_repeat_ngram: o.NoRepeatNgram = DEFAULTS.no_repeat_ngram_size,
+    model: ModelOptions = ModelOptions(),
+    generation: Annotated[
+        GenerationOptions, Only("max_new_tokens", "num_beams", "no_repeat_ngram_size")
+    ] = GenerationOptions(),
 ) -> None:
     """Measure how good a model is on labelled pictures.
 
@@ -147,11 +147,10 @@ def evaluate(
     from kosmoscope.evaluation.run import EvaluationOptions
     from kosmoscope.evaluation.run import evaluate as measure
 
-    generation = o.generation(max_new_tokens, num_beams=num_beams, no_repeat_ngram=no_repeat_ngram)
     for path in (output, details):
         _check_target(path)
     if output is not None and output == details:
-        raise OptionError(f"--output and --details are both {terminal.path_text(output)}")
+        raise OptionError(f"--output and --details are both {one_line(output)}")
     try:
         chosen = EvaluationOptions(
             sets=tuple(sets or ()),
@@ -167,13 +166,13 @@ def evaluate(
             str(e).replace("limit", "--limit").replace("metric ", "--metrics ")
         ) from e
     if not data.is_dir():  # before a conversion that may take minutes
-        raise InputError(f"{terminal.path_text(data)}: is not a folder")
+        raise InputError(f"{one_line(data)}: is not a folder")
     tool = None
     if segmenter is not None:
         from kosmoscope.segment.run import load_segmenter
 
-        tool = load_segmenter(segmenter, threads=threads)
-    scope = Work(model, precision, threads, generation, format).load()
+        tool = load_segmenter(segmenter, threads=model.threads)
+    scope = model.load()
     with Counter("evaluating", quiet=quiet) as counter:
         found = measure(scope, data, chosen, generation, segmenter=tool, progress=counter.move)
     report = found.to_dict()
@@ -201,15 +200,13 @@ def _listed(metrics: str) -> tuple[str, ...]:
 def _check_target(path: Path | None) -> None:
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         expected = "expected the name of a file in a folder that exists"
-        raise OptionError(f"{terminal.path_text(path)}: {expected}")
+        raise OptionError(f"{one_line(path)}: {expected}")
 
 
 def _write(path: Path | None, chunks: list[str] | Iterator[str]) -> None:
     if path is not None:
-        from kosmoscope.files.writing import write_text
-
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, chunks, durable=True)
+        write_text(path, chunks)
 
 
 Row = tuple[str, "Mapping[str, Any]"]
@@ -220,18 +217,18 @@ def _shown(found: Evaluation, report: Mapping[str, Any]) -> list[RenderableType]
 
     sets = ", ".join(f"{name} {s['evaluated']}" for name, s in report["sets"].items())
     parts: list[RenderableType] = [
-        terminal.printable(f"{found.model} {found.precision}, pictures: {sets or 'none'}")
+        one_line(f"{found.model} {found.precision}, pictures: {sets or 'none'}")
     ]
     if found.interrupted:
         parts.append("interrupted: figures of what was evaluated until then")
     shares = columns("", "share", "95 %", "of", right=(1, 2, 3))
     for label, share in _rows(report["figures"]):
-        shares.add_row(terminal.printable(label), *_share(share))
+        shares.add_row(one_line(label), *_share(share))
     if shares.row_count:
         parts += ["", shares]
     for name, some in (report["figures"].get("captions") or {}).items():
         scores = "  ".join(f"{k} {v:.3f}" for k, v in some.items() if "-" in k)
-        parts += ["", terminal.printable(f"captions of {name} ({some['pictures']}): {scores}")]
+        parts += ["", one_line(f"captions of {name} ({some['pictures']}): {scores}")]
     masks = report["figures"].get("masks")
     if masks is not None:
         parts += _mask_tables(masks)
@@ -277,7 +274,7 @@ def _mask_tables(masks: Mapping[str, Any]) -> list[RenderableType]:
             f"{value(some['true_boxes_miou'])} from the true boxes, "
             f"{value(some['predicted_boxes_miou'])} from the model's"
         )
-        parts.append(terminal.printable(line))
+        parts.append(one_line(line))
     return parts
 
 

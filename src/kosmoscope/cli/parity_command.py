@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
-from kosmoscope.cli.edge import FAILED
-from kosmoscope.cli.options import Format, PrecisionName, help_text
+from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.options import Format, FormatOption, Only, PrecisionName, add_commands
+from kosmoscope.cli.picture_sources import STDIN, check_stdin
 from kosmoscope.cli.progress import Steps
 from kosmoscope.cli.render import columns
-from kosmoscope.cli.work import STDIN, check_stdin, check_threads, chosen_model
+from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import ImageError
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel="Inspect", help=help_text(parity))(parity)
+    add_commands(app, "Inspect", parity)
 
 
 def parity(
@@ -44,10 +46,9 @@ def parity(
             rich_help_panel="Model",
         ),
     ] = None,
-    format: o.FormatOption = Format.TEXT,
-    model: o.Model = None,
-    threads: o.Threads = None,
-    max_new_tokens: o.MaxNewTokens = 64,
+    format: FormatOption = Format.TEXT,
+    model: Annotated[ModelOptions, Only("name", "threads")] = ModelOptions(),
+    generation: Annotated[GenerationOptions, Only("max_new_tokens")] = GenerationOptions(64),
 ) -> None:
     """Measure how far int8 and int4 drift from fp32, on pictures of your own.
 
@@ -58,15 +59,14 @@ def parity(
 
     [cyan]kosmoscope parity --model kosmos-2 *.jpg[/]
     """
-    o.generation(max_new_tokens)
-    check_threads(threads)
+    model.check()
     check_stdin(images)
     good = _readable(images)
     if not good:
         raise typer.Exit(FAILED)
     from kosmoscope.parity import compare
 
-    name = chosen_model(model)
+    name = model.chosen_name()
     comparing = f"comparing {name} with its fp32 form"
     wanted = precisions or [PrecisionName.INT8, PrecisionName.INT4]
     with Steps(comparing, comparing) as steps:
@@ -74,15 +74,15 @@ def parity(
             name,
             good,
             precisions=[precision.kind for precision in wanted],
-            max_new_tokens=max_new_tokens,
-            threads=threads,
+            max_new_tokens=generation.max_new_tokens,
+            threads=model.threads,
             progress=steps,
         )
     if format is Format.JSON:
         terminal.emit(terminal.json_line(report.to_dict()))
     else:
         of = f"{report.texts} texts about {_count(report.images, 'picture')}"
-        terminal.emit_rich(f"{terminal.printable(report.model)}, {of}", "", _table(report))
+        terminal.emit_rich(f"{one_line(report.model)}, {of}", "", _table(report))
     if len(good) < len(images):
         raise typer.Exit(FAILED)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from kosmoscope.cli import terminal
 from kosmoscope.cli.render import size_text
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -80,7 +81,7 @@ class _Spinner(_Shown):
 def _plain(text: str) -> Text:
     from rich.text import Text
 
-    return Text(terminal.printable(text))
+    return Text(one_line(text))
 
 
 class Download(_Shown):
@@ -88,15 +89,15 @@ class Download(_Shown):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = terminal.printable(name)
+        self._name = one_line(name)
         self._tenths = -1
-        self._bar: _Bar | None = None
+        self._bar: _ByteBar | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """So much is here."""
         if terminal.is_terminal(sys.stderr):
             if self._bar is None:
-                self._bar = self._stack.enter_context(_Bar(self._name))
+                self._bar = self._stack.enter_context(_ByteBar(self._name))
             self._bar.move(done, total)
             return
         tenths = done * 10 // total if total else 10
@@ -105,7 +106,7 @@ class Download(_Shown):
             terminal.note(f"{self._name}: {size_text(done)} of {size_text(total)}")
 
 
-class _Bar(_Shown):
+class _ByteBar(_Shown):
     def __init__(self, name: str) -> None:
         super().__init__()
         from rich.progress import (
@@ -142,7 +143,7 @@ class Counter(_Shown):
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         super().__init__()
         self._name, self._quiet = name, quiet
-        self._bar: _Count | None = None
+        self._bar: _PictureBar | None = None
         self._told = time.monotonic()
 
     def __call__(self, state: Progress) -> None:
@@ -162,7 +163,7 @@ class Counter(_Shown):
             return
         if terminal.is_terminal(sys.stderr):
             if self._bar is None:
-                self._bar = self._stack.enter_context(_Count(self._name))
+                self._bar = self._stack.enter_context(_PictureBar(self._name))
             self._bar.move(done, total, rate, failed, eta)
             return
         now = time.monotonic()
@@ -174,7 +175,7 @@ class Counter(_Shown):
             terminal.note(f"{self._name}: {done}{of}, {rate:.1f} a second{wrong}{left}")
 
 
-class _Count(_Shown):
+class _PictureBar(_Shown):
     def __init__(self, name: str) -> None:
         super().__init__()
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kosmoscope.cli.terminal import printable
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,11 +42,11 @@ def caption(result: Description) -> Text:
         start, stop = entity.span
         if start < at:
             continue
-        text.append(printable(result.caption[at:start]))
-        text.append(printable(result.caption[start:stop]), f"bold {_colour(number)}")
+        text.append(one_line(result.caption[at:start]))
+        text.append(one_line(result.caption[start:stop]), f"bold {_colour(number)}")
         text.append(f"[{number}]", _colour(number))
         at = stop
-    return text.append(printable(result.caption[at:]))
+    return text.append(one_line(result.caption[at:]))
 
 
 def boxes(entities: Sequence[Entity]) -> Table:
@@ -58,7 +58,7 @@ def boxes(entities: Sequence[Entity]) -> Table:
     names = ("#", "phrase", "score", "box", "pixels", "box score")
     table = columns(*names, right=(0, 2, 5), whole=whole)
     for number, entity in enumerate(entities, 1):
-        phrase = printable(entity.phrase) or "(no phrase)"
+        phrase = one_line(entity.phrase) or "(no phrase)"
         if not entity.complete:
             phrase += " (cut off)"
         lead = (
@@ -114,14 +114,14 @@ def _heading(image: ImageInfo) -> Text:
 
     size = f"  {image.width}x{image.height}"
     frames = f", first of {image.frames}" if image.frames > 1 else ""
-    return Text.assemble((printable(image.path), "bold"), (size + frames, "dim"))
+    return Text.assemble((one_line(image.path), "bold"), (size + frames, "dim"))
 
 
 def _closing(results: Sequence[Description]) -> list[RenderableType]:
     """Return what is worth a remark, and which model took how long."""
     from rich.text import Text
 
-    remarks = [printable(warning) for result in results for warning in result.warnings]
+    remarks = [one_line(warning) for result in results for warning in result.warnings]
     if any(result.finish_reason == "length" for result in results):
         remarks.append("cut off; --max-new-tokens allows more")
     last = results[-1]
@@ -129,7 +129,7 @@ def _closing(results: Sequence[Description]) -> list[RenderableType]:
     spent = max(result.timing.total for result in results)
     tokens = sum(len(result.token_ids) for result in results)
     how = f"{last.model} {last.precision}, {tokens} tokens, {spent:.2f} s"
-    return [*(Text(f"! {remark}", "yellow") for remark in remarks), Text(printable(how), "dim")]
+    return [*(Text(f"! {remark}", "yellow") for remark in remarks), Text(one_line(how), "dim")]
 
 
 def _corners(xyxy: XYXY, digits: int) -> str:

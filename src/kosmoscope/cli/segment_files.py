@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope.errors import FolderMismatchError, InputError
+from kosmoscope.files.checked import read_object
+from kosmoscope.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
     from kosmoscope.images import Picture
@@ -23,7 +25,7 @@ _SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ToSegment:
     """One picture to be segmented, by what a description of it says or by the command's options."""
 
     path: str
@@ -31,12 +33,12 @@ class Job:
     description: Description | None = None
 
 
-def jobs_of(results: Path) -> list[Job]:
-    """Return a job for each description of a folder of `describe -o`."""
+def described_in(results: Path) -> list[ToSegment]:
+    """Return what is to be segmented for a folder of `describe -o`: each of its descriptions."""
     from kosmoscope.batch import read_results
 
     return [
-        Job(result.description.image.path, result.task, result.description)
+        ToSegment(result.description.image.path, result.task, result.description)
         for result in read_results(results)
     ]
 
@@ -58,14 +60,12 @@ class SegmentFolder:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool, cutout: bool
     ) -> None:
-        from kosmoscope.files.writing import write_text
-
         self.folder, self._cutout, self._overwrite = folder, cutout, overwrite
         self._taken: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / SETTINGS
         now = json.loads(json.dumps(dict(settings)))
-        before = _settings(target)
+        before = read_object(target) if target.exists() else None
         if before is not None and before != now and not overwrite:
             names = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
             told = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names)
@@ -73,37 +73,32 @@ class SegmentFolder:
                 f"{folder} was made with other options ({told}): choose another folder, or "
                 "--overwrite"
             )
-        write_text(target, json.dumps(now, indent=2) + "\n", durable=True)
+        write_text(target, json.dumps(now, indent=2) + "\n")
 
-    def file(self, job: Job) -> Path:
-        """Where a job's JSON goes: by its place in the order for pictures, by path for results."""
-        from kosmoscope.cli.annotated import batch_name
+    def file(self, one: ToSegment) -> Path:
+        """Where the JSON goes: by its place in the order for pictures, by path for results."""
+        from kosmoscope.cli.annotated import free_name, lasting_name
 
-        if job.task:
-            return self.folder / (batch_name(job.path, job.task, 2) + _SUFFIX)
-        stem, number = Path(job.path).stem or "picture", 1
-        name = stem
-        while self._taken.setdefault(name.casefold(), job.path) != job.path:
-            number += 1
-            name = f"{stem}-{number}"
-        return self.folder / (name + _SUFFIX)
+        if one.task:
+            return self.folder / (lasting_name(one.path, one.task) + _SUFFIX)
+        return self.folder / (free_name(one.path, self._taken) + _SUFFIX)
 
-    def has(self, file: Path, job: Job) -> bool:
-        """Say whether an earlier run of the same command finished a job."""
+    def has(self, one: ToSegment) -> bool:
+        """Say whether an earlier run of the same command finished a picture."""
+        file = self.file(one)
         if self._overwrite or not file.is_file():
             return False
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_object(file)
             path, caption = found["image"]["path"], found["caption"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InputError, KeyError, TypeError):
             return False
-        said = caption if job.description is None else job.description.caption
-        return bool(path == job.path and caption == said)
+        said = caption if one.description is None else one.description.caption
+        return bool(path == one.path and caption == said)
 
     def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
         """Write the files of one picture, each atomically."""
         from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
-        from kosmoscope.files.writing import write_text
         from kosmoscope.masks import cut_out, write_label_map
 
         stem = file.with_name(file.name.removesuffix(_SUFFIX))
@@ -113,11 +108,9 @@ class SegmentFolder:
         if self._cutout:
             for part in found.segments:
                 words = re.sub(r"[^\w]+", "-", part.phrase.lower()).strip("-")[:40]
-                path = _beside(stem, f"-{part.id}-{words}.png")
-                temporary = path.with_name(f".{path.name}.part")
-                cut_out(picture.rgb, found.mask(part.id)).save(temporary, "PNG")
-                temporary.replace(path)
-        write_text(file, found.to_json() + "\n", durable=True)
+                with replacing(_beside(stem, f"-{part.id}-{words}.png")) as png:
+                    cut_out(picture.rgb, found.mask(part.id)).save(png, "PNG")
+        write_text(file, found.to_json() + "\n")
 
 
 class SegmentFiles:
@@ -152,16 +145,6 @@ def read_segment(file: Path) -> Segmentation:
         raise InputError(f"{file}: {e}") from e
     except (OSError, ValueError) as e:
         raise InputError(f"{file}: cannot be read: {e}") from e
-
-
-def _settings(file: Path) -> dict[str, Any] | None:
-    if not file.exists():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise InputError(f"{file}: cannot be read: {e}") from e
-    return found if isinstance(found, dict) else {}
 
 
 def _beside(stem: Path, ending: str) -> Path:

@@ -17,25 +17,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from kosmoscope.files.text import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 CLOSED_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended, as it does others in a pipeline."""
 
-# Joiners are invisible but change no line: emoji and several scripts are written with them.
-_JOINERS = "\u200c\u200d"
 _UNLIMITED = 1_000_000
 
-
-def printable(text: str) -> str:
-    r"""Return text without control characters, line breaks or lone surrogates, as `\n` and such."""
-    return "".join(c if c.isprintable() or c in _JOINERS else ascii(c)[1:-1] for c in text)
-
-
-def path_text(path: str | bytes | os.PathLike[str] | int) -> str:
-    """Return a path for a message; a descriptor's number for one without a name."""
-    return str(path) if isinstance(path, int) else printable(os.fsdecode(path))
+printable = path_text = one_line
+"""Names by which two commands still call it."""
 
 
 def json_line(data: Any) -> str:
@@ -99,7 +92,7 @@ def _say(kind: str, style: str, text: str) -> None:
     stream: TextIO | None = sys.stderr
     if stream is None:
         return
-    line = printable(text)
+    line = one_line(text)
     # A message must never be the reason to fail: the reader of stderr may be gone.
     with suppress(OSError, ValueError):
         if stream.isatty():

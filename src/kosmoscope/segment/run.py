@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def description_prompts(
 
 
 def segment_description(
-    description: GroundedCaption,
+    said: GroundedCaption | Sequence[GroundedCaption],
     rgb: NDArray[np.uint8],
     info: ImageInfo,
     segmenter: Segmenter | str | Path = CLASSICAL,
@@ -91,13 +91,28 @@ def segment_description(
     regions: bool = False,
     threads: int | None = None,
 ) -> Segmentation:
-    """Segment what a description names; see `segment_picture` and `load_segmenter`."""
+    """Segment what was said about a picture; see `segment_picture` and `load_segmenter`.
+
+    Args:
+        said: a description, or several answers (one for each phrase that was looked for), whose
+            captions are joined and whose entities are counted on.
+        rgb: as for `segment_picture`.
+        info: as for `segment_picture`.
+        segmenter: what `load_segmenter` takes, or what it returned.
+        regions: as for `segment_picture`.
+        threads: as for `load_segmenter`.
+    """
     if isinstance(segmenter, str | Path):
         segmenter = load_segmenter(segmenter, threads=threads)
-    wanted = description_prompts(description, (info.width, info.height))
-    return segment_picture(
-        rgb, info, wanted, segmenter, regions=regions, caption=description.caption
-    )
+    answers = [said] if isinstance(said, GroundedCaption) else said
+    wanted: list[Wanted] = []
+    entities = 0
+    for answer in answers:
+        prompts = description_prompts(answer, (info.width, info.height))
+        wanted += [replace(one, entity=entities + (one.entity or 0)) for one in prompts]
+        entities += len(answer.entities)
+    caption = ", ".join(answer.caption for answer in answers)
+    return segment_picture(rgb, info, wanted, segmenter, regions=regions, caption=caption)
 
 
 def segment_picture(

@@ -12,13 +12,14 @@ from typer.core import TyperGroup
 
 from kosmoscope.cli import terminal
 from kosmoscope.errors import ImageError, InputError, KosmoscopeError
+from kosmoscope.files.text import one_line
 
 FAILED = 1
 WRONG_CALL = 2
 INTERRUPTED = 130
 
 
-class Edge(TyperGroup):
+class Commands(TyperGroup):
     """The group of all commands, with one line for whatever goes wrong in them.
 
     A method of the group, not of `main()`, so that tests which run the group see the same.
@@ -50,7 +51,8 @@ def exit_status(run: Callable[[], Any]) -> int:
         terminal.error("out of memory")
         return FAILED
     except OSError as e:
-        what = f"{terminal.path_text(e.filename)}: " if e.filename is not None else ""
+        name = str(e.filename) if isinstance(e.filename, int) else e.filename  # a descriptor
+        what = "" if name is None else f"{one_line(name)}: "
         terminal.error(f"{what}{e.strerror or e}")
         return FAILED
     except Exception as e:

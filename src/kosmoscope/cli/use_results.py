@@ -19,16 +19,16 @@ from kosmoscope.cli.annotated import (
     ImageFormatOption,
     style_of,
 )
-from kosmoscope.cli.edge import FAILED
-from kosmoscope.cli.options import Format, help_text
+from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.options import Format, add_commands
 from kosmoscope.errors import ImageError, InputError, OptionError
 from kosmoscope.export import FORMATS, formats
+from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Result
     from kosmoscope.export import Report, Vocabulary
 
-_PANEL = "Use results"
 
 Results = Annotated[
     str,
@@ -41,8 +41,7 @@ Results = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (draw, gallery, export, parse):
-        app.command(rich_help_panel=_PANEL, help=help_text(command))(command)
+    add_commands(app, "Use results", draw, gallery, export, parse)
 
 
 def draw(
@@ -102,7 +101,7 @@ def draw(
             terminal.error(str(e))
             failed = True
             continue
-        terminal.emit(terminal.path_text(file))
+        terminal.emit(one_line(file))
     if failed:
         raise typer.Exit(FAILED)
 
@@ -136,15 +135,15 @@ def gallery(
 
     [cyan]kosmoscope gallery out --title "Holidays"[/]
     """
-    from kosmoscope.cli.folder import GALLERY, segments_in, show_gallery
+    from kosmoscope.cli.gallery_page import GALLERY, make_gallery, segments_in
 
     source = Path(results)
     if results == "-" or (output is None and not source.is_dir()):
         raise OptionError(f"{results} is no folder of results: say where to with --output FOLDER")
     if segments is not None and not segments.is_dir():
-        raise OptionError(f"--segments {terminal.path_text(segments)}: is not a folder")
+        raise OptionError(f"--segments {one_line(segments)}: is not a folder")
     masks = segments or segments_in(source)
-    terminal.emit(show_gallery(source, output or source / GALLERY, title, segments=masks))
+    terminal.emit(make_gallery(source, output or source / GALLERY, title, masks))
 
 
 def export(
@@ -211,7 +210,7 @@ def export(
         report=report,
     )
     _tell(report)
-    terminal.emit(terminal.path_text(out))
+    terminal.emit(one_line(out))
 
 
 def parse(

@@ -1,0 +1,79 @@
+"""`describe -o`: many pictures into a folder, with progress, resumed by the same command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from kosmoscope.batch import BATCH_SIZE, Summary, Task, run_batch
+from kosmoscope.cli import terminal
+from kosmoscope.cli.annotated import Annotator, ImageFormat
+from kosmoscope.cli.exit_codes import FAILED, INTERRUPTED
+from kosmoscope.cli.folder_options import FolderOptions
+from kosmoscope.cli.gallery_page import GALLERY, make_gallery, segments_in
+from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.picture_sources import STDIN
+from kosmoscope.cli.progress import Counter
+from kosmoscope.engine.options import GenerationOptions
+from kosmoscope.errors import OptionError
+
+ANNOTATED = "annotated"
+
+
+def describe_folder(
+    sources: Sequence[str],
+    tasks: Sequence[Task],
+    out: Path,
+    options: FolderOptions,
+    model: ModelOptions,
+    generation: GenerationOptions,
+    image_format: ImageFormat,
+) -> None:
+    """Describe the sources into `out` and say how it went.
+
+    Raises:
+        typer.Exit: a picture failed, or the run was interrupted.
+    """
+    if STDIN in sources and (sys.stdin is None or terminal.is_terminal(sys.stdin)):
+        raise OptionError("- reads paths from standard input, which is a terminal; pipe them in")
+    annotator = Annotator(out / ANNOTATED, image_format, lasting_names=True)
+    with Counter("describing", quiet=options.quiet) as counter:
+        summary = run_batch(
+            model.load,
+            sources,
+            tasks,
+            out,
+            generation,
+            on_picture=annotator.draw_all if options.annotate else None,
+            overwrite=options.overwrite,
+            skip_existing=options.skip_existing,
+            watch=options.watch,
+            progress=counter,
+            batch_size=BATCH_SIZE if options.batch_size is None else options.batch_size,
+        )
+    if not options.quiet:
+        _tell(summary, watched=options.watch)
+    if options.gallery and not (summary.interrupted and not options.watch):
+        page = make_gallery(out, out / GALLERY, None, segments_in(out), quiet=options.quiet)
+        terminal.emit(page)
+    if summary.interrupted and not options.watch:
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        raise typer.Exit(FAILED)
+
+
+def _tell(summary: Summary, *, watched: bool) -> None:
+    for text in summary.repaired:
+        terminal.note(text)
+    parts = [f"{summary.described} described"]
+    if summary.skipped:
+        parts.append(f"{summary.skipped} were there already")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed (see {summary.out / 'errors.jsonl'})")
+    rate = f" at {summary.rate:.1f} a second" if summary.described else ""
+    terminal.note(f"{', '.join(parts)}{rate}; results in {summary.out / 'results.jsonl'}")
+    if summary.interrupted and not watched:
+        terminal.note("interrupted: the same command goes on from here")

@@ -1,0 +1,149 @@
+"""Descriptions on standard output: the pipeline of a batch, with the terminal as its sink.
+
+Imports what runs a model: a command imports this when it is called, so that --help stays fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Task, describe_pictures
+from kosmoscope.batch.decoding import Failed
+from kosmoscope.batch.pipeline import OnPicture, Question
+from kosmoscope.batch.tasks import check_prompts
+from kosmoscope.cli import render, terminal
+from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.options import Format
+from kosmoscope.cli.picture_sources import STDIN, check_stdin, expanded
+from kosmoscope.engine.options import GenerationOptions
+from kosmoscope.files.text import one_line
+from kosmoscope.prompts import Prompt
+from kosmoscope.results import Description
+from kosmoscope.scope import Finished, Scope, TextDelta
+
+Show = Callable[[PictureDone], None]
+
+
+def show_each(done: PictureDone) -> None:
+    """Show what was said about a picture, one answer after the other."""
+    for task, description in zip(done.tasks, done.descriptions, strict=True):
+        if isinstance(task, Task) and task.kind == "ground":
+            terminal.emit_rich(*render.grounded([description]))
+        else:
+            terminal.emit_rich(*render.described(description))
+
+
+def show_phrases(done: PictureDone) -> None:
+    """Show the phrases that were looked for in one table."""
+    terminal.emit_rich(*render.grounded(done.descriptions))
+
+
+class Printed(Sink):
+    """Prints what comes on standard output.
+
+    Args:
+        format: text for people, or JSON lines.
+        show: writes one picture's answers for people.
+    """
+
+    def __init__(self, format: Format, show: Show) -> None:
+        self.failed = False
+        """Whether something could not be used."""
+        self._format, self._show = format, show
+        self._shown = False
+
+    def add(self, done: PictureDone) -> None:
+        """Print a picture's answers."""
+        if self._format is Format.JSON:
+            for description in done.descriptions:
+                terminal.emit(terminal.json_line(description.to_dict()))
+            return
+        if self._shown:
+            terminal.emit("")
+        self._show(done)
+        self._shown = True
+
+    def fail(self, failed: Failed) -> None:
+        """Report what failed on standard error."""
+        terminal.error(failed.error)
+        self.failed = True
+
+
+def print_descriptions(
+    sources: Sequence[str],
+    tasks: Sequence[Question],
+    model: ModelOptions,
+    generation: GenerationOptions,
+    format: Format,
+    *,
+    show: Show = show_each,
+    on_picture: OnPicture | None = None,
+) -> None:
+    """Ask about pictures and print the answers, picture after picture, in their order.
+
+    A picture that cannot be used is reported in its turn, and the rest goes on.
+
+    Args:
+        sources: as the user gave them; `-` reads a picture from standard input.
+        tasks: asked about every picture.
+        model: which one.
+        generation: how.
+        format: text for people, or JSON lines.
+        show: writes one picture's answers for people.
+        on_picture: called before that, in either format.
+
+    Raises:
+        typer.Exit: a picture failed.
+    """
+    check_stdin(sources)
+    pictures = [
+        replace(source, path="<stdin>", stream=sys.stdin.buffer) if source.path == STDIN else source
+        for source in expanded(sources)
+    ]
+    for task in tasks:
+        task.prompt(b"")  # words that make no prompt are refused before a model is converted
+    scope = model.load()
+    check_prompts(scope, tasks)
+    watched = format is Format.TEXT and terminal.is_terminal(sys.stdout)
+    # Somebody who watches sees a single text grow; beams have none until the end.
+    growing = watched and len(pictures) == len(tasks) == generation.num_beams == 1
+    sink = Printed(format, show)
+    describe_pictures(
+        scope,
+        pictures,
+        tasks,
+        generation,
+        sink,
+        on_picture=on_picture,
+        generate=partial(_shown_growing, scope, generation) if growing else None,
+        batch_size=1 if watched else BATCH_SIZE,
+    )
+    if sink.failed:
+        raise typer.Exit(FAILED)
+
+
+def _shown_growing(
+    scope: Scope, generation: GenerationOptions, prompts: Sequence[Prompt]
+) -> list[Description]:
+    """Answer prompts and show each text while it comes; it is gone from the screen afterwards."""
+    found: list[Description] = []
+    for prompt in prompts:
+        text = Text()
+        screen = terminal.console(sys.stdout)
+        with Live(text, console=screen, transient=True, auto_refresh=False) as live:
+            for event in scope.stream(prompt, generation):
+                match event:
+                    case TextDelta(piece):
+                        text.append(one_line(piece))
+                        live.refresh()
+                    case Finished(description):
+                        found.append(description)
+    return found
