@@ -18,8 +18,9 @@ from kosmoscope.cli.boxes import typed_box
 from kosmoscope.cli.options import PrecisionName
 from kosmoscope.cli.reference import reference
 from kosmoscope.cli.render import caption, described, size_text
-from kosmoscope.cli.terminal import json_line, printable
+from kosmoscope.cli.terminal import json_line
 from kosmoscope.errors import BoxError
+from kosmoscope.files.text import one_line
 from kosmoscope.model.quantization import PRECISIONS
 from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
@@ -235,8 +236,8 @@ def test_hostile_names_and_words(china: Path, tmp_path: Path) -> None:
     assert "\\n\\x1b[31m😀\\udcff.jpgx: no match" in one_error(missing, 1)
 
 
-def test_printable_and_json_line() -> None:
-    assert printable("a\tb\x9b\u2028\u202e\udcff é👩‍🚀") == r"a\tb\x9b\u2028\u202e\udcff é👩‍🚀"
+def test_one_line_and_json_line() -> None:
+    assert one_line("a\tb\x9b\u2028\u202e\udcff é👩‍🚀") == r"a\tb\x9b\u2028\u202e\udcff é👩‍🚀"
     odd = {"k\x7f": "a\x7f\x85\u2028\udcff\U000e0001é👩‍🚀\n"}
     line = json_line(odd)
     assert line.isprintable()

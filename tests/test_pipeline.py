@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli_runner import POCKET, results, run
+from cli_runner import POCKET, one_error, results, run
 from kosmoscope import Description
 from kosmoscope.batch import PictureDone, Sink, Source, Task, describe_pictures, read_results
 from kosmoscope.batch.decoding import Failed
@@ -165,6 +165,11 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
     assert piped.stderr == "error: <stdin>: no such file\n"
     assert [d.image.path for d in results(piped.stdout)] == ["<stdin>", str(pictures[1])]
     assert [p.name for p in (tmp_path / "piped").iterdir()] == ["01.jpg"]
+
+
+def test_a_folder_is_no_picture_to_ask_about(pictures: list[Path]) -> None:
+    error = one_error(run("ground", *SHORT, pictures[0].parent, "a dog"), 1)
+    assert error.endswith("is a folder; expected a file")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names that Windows cannot have")

@@ -104,7 +104,9 @@ def describe(
 
         describe_folder(sources, tasks, output, folder, model, generation, image_format)
         return
+    from kosmoscope.cli.picture_sources import expanded
     from kosmoscope.cli.print_descriptions import print_descriptions
 
     on_picture = None if save is None else Annotator(save, image_format).draw_all
-    print_descriptions(sources, tasks, model, generation, format, on_picture=on_picture)
+    pictures = expanded(sources)
+    print_descriptions(pictures, tasks, model, generation, format, on_picture=on_picture)

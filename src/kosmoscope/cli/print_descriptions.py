@@ -14,7 +14,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Task, describe_pictures
+from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Source, Task, describe_pictures
 from kosmoscope.batch.decoding import Failed
 from kosmoscope.batch.pipeline import OnPicture, Question
 from kosmoscope.batch.tasks import check_prompts
@@ -22,7 +22,7 @@ from kosmoscope.cli import render, terminal
 from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format
-from kosmoscope.cli.picture_sources import STDIN, check_stdin, expanded
+from kosmoscope.cli.picture_sources import STDIN, check_stdin
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.files.text import one_line
 from kosmoscope.prompts import Prompt
@@ -78,7 +78,7 @@ class Printed(Sink):
 
 
 def print_descriptions(
-    sources: Sequence[str],
+    sources: Sequence[Source],
     tasks: Sequence[Question],
     model: ModelOptions,
     generation: GenerationOptions,
@@ -92,7 +92,7 @@ def print_descriptions(
     A picture that cannot be used is reported in its turn, and the rest goes on.
 
     Args:
-        sources: as the user gave them; `-` reads a picture from standard input.
+        sources: the pictures; `-` is one on standard input.
         tasks: asked about every picture.
         model: which one.
         generation: how.
@@ -103,10 +103,10 @@ def print_descriptions(
     Raises:
         typer.Exit: a picture failed.
     """
-    check_stdin(sources)
+    check_stdin([source.path for source in sources])
     pictures = [
         replace(source, path="<stdin>", stream=sys.stdin.buffer) if source.path == STDIN else source
-        for source in expanded(sources)
+        for source in sources
     ]
     for task in tasks:
         task.prompt(b"")  # words that make no prompt are refused before a model is converted

@@ -51,11 +51,11 @@ def ground(
 
     [cyan]kosmoscope ground photo.jpg "a snowman" "the fire"[/]
     """
-    from kosmoscope.batch import Task
+    from kosmoscope.batch import Source, Task
     from kosmoscope.cli.print_descriptions import print_descriptions, show_phrases
 
     tasks = [Task.ground(phrase) for phrase in phrases]
-    print_descriptions([image], tasks, model, generation, format, show=show_phrases)
+    print_descriptions([Source(image)], tasks, model, generation, format, show=show_phrases)
 
 
 def refer(
@@ -81,9 +81,10 @@ def refer(
     [cyan]kosmoscope refer photo.jpg --pixels --box 160,43,480,384[/]
     """
     typed = typed_box(box, pixels=pixels)
+    from kosmoscope.batch import Source
     from kosmoscope.cli.print_descriptions import print_descriptions
 
-    print_descriptions([image], [BoxQuestion(typed)], model, generation, format)
+    print_descriptions([Source(image)], [BoxQuestion(typed)], model, generation, format)
 
 
 def ask(
@@ -116,14 +117,14 @@ def ask(
         typed = typed_box(box, pixels=pixels)
     elif pixels:
         raise OptionError("--pixels says how --box is to be read; there is no --box")
-    from kosmoscope.batch import Task
+    from kosmoscope.batch import Source, Task
     from kosmoscope.cli.print_descriptions import print_descriptions
 
     grounded = not no_boxes
     task: Question = Task.ask(question, grounded=grounded)
     if typed is not None:
         task = BoxQuestion(typed, question, grounded)
-    print_descriptions([image], [task], model, generation, format)
+    print_descriptions([Source(image)], [task], model, generation, format)
 
 
 @dataclass(frozen=True, slots=True)
