@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# A process for each processor, up to four of 1.5 GB; whole files, as their fixtures are shared.
+WORKERS ?= -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lint types contracts unit clean
 
@@ -26,7 +28,7 @@ contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

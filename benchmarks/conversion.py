@@ -18,9 +18,10 @@ import machine
 CONVERT = """
 import resource, sys, time
 from pathlib import Path
-from kosmoscope.model.convert import convert
+from kosmoscope.model.kind import KOSMOS2
+from kosmoscope.store.convert import convert
 began = time.perf_counter()
-convert(Path({0!r}), Path({1!r}), {2!r})
+convert(KOSMOS2, Path({0!r}), Path({1!r}), {2!r})
 print(f"{{time.perf_counter() - began:.1f}} s,"
       f" peak {{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}} GB")
 """

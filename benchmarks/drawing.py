@@ -28,6 +28,7 @@ from PIL import Image
 import machine
 from kosmoscope.draw import DrawStyle, annotate, save_image
 from kosmoscope.draw.plan import make_plan
+from kosmoscope.geometry import intersection
 from kosmoscope.results import Description
 from kosmoscope.types import Box, Entity, ImageInfo
 
@@ -115,10 +116,7 @@ def articles(rgb: np.ndarray, entities: tuple[Entity, ...]) -> tuple[np.ndarray,
 def faults(labels: list[Rect], size_wh: tuple[int, int]) -> str:
     """Count labels that leave the picture and pairs that overlap."""
     out = sum(r[0] < 0 or r[1] < 0 or r[2] > size_wh[0] or r[3] > size_wh[1] for r in labels)
-    pairs = sum(
-        min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
-        for a, b in combinations(labels, 2)
-    )
+    pairs = sum(intersection(a, b) is not None for a, b in combinations(labels, 2))
     return f"{out} labels outside, {pairs} overlapping pairs"
 
 

@@ -23,10 +23,10 @@ from kosmoscope.engine.choice import score_rows
 from kosmoscope.engine.core import Engine
 from kosmoscope.engine.pack import Feed
 from kosmoscope.grammar import Grammar
-from kosmoscope.model.convert import convert
-from kosmoscope.model.converted import Converted
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.prompts import describe_prompt
 from kosmoscope.scope import EncodedImage, Scope
+from kosmoscope.store.convert import convert, open_converted
 
 TEXT = (
     "<phrase> a snowman</phrase><object><patch_index_0044><patch_index_0863></object> warming"
@@ -72,8 +72,8 @@ def main() -> None:
     source = full_size.ensure(args.folder)
     target = args.folder / args.precision
     if not (target / "kosmoscope.json").exists():
-        convert(source, target, args.precision)
-    scope = Scope(Converted.open(target), threads=os.cpu_count())
+        convert(KOSMOS2, source, target, args.precision)
+    scope = Scope(open_converted(KOSMOS2, target), threads=os.cpu_count())
     picture = scope.encode(full_size.photo())
     print(machine.describe())
     found: dict[bool, list[tuple[float, int, int]]] = {False: [], True: []}

@@ -34,15 +34,15 @@ class Ours:
     """kosmoscope at one precision."""
 
     def __init__(self, precision: str, folder: Path, threads: int) -> None:
-        from kosmoscope.model.convert import convert
-        from kosmoscope.model.converted import Converted
+        from kosmoscope.model.kind import KOSMOS2
         from kosmoscope.scope import Scope
+        from kosmoscope.store.convert import convert, open_converted
 
         target = folder / precision
         if not (target / "kosmoscope.json").exists():
-            convert(folder / "source", target, precision)  # type: ignore[arg-type]
+            convert(KOSMOS2, folder / "source", target, precision)  # type: ignore[arg-type]
         began = time.perf_counter()
-        self.scope = Scope(Converted.open(target), threads=threads)
+        self.scope = Scope(open_converted(KOSMOS2, target), threads=threads)
         self.load_seconds = time.perf_counter() - began
 
     def generate(self, count: int, batch: int) -> None:

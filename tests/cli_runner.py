@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from kosmoscope import Description
 from kosmoscope.cli.app import app
 
 PROGRAM = [sys.executable, "-m", "kosmoscope.cli"]
-POCKET = ["--model", "pocket"]
+POCKET = ["--model", "pocket", "--threads", "1"]  # on a busy machine, two wait for each other
 QUIET = [*POCKET, "--max-new-tokens", "12"]
 
 
@@ -27,6 +29,13 @@ def process(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[by
     return subprocess.run(
         [*PROGRAM, *(os.fspath(a) for a in args)], capture_output=True, timeout=120, **options
     )
+
+
+def wait_until(condition: Callable[[], object], child: subprocess.Popen[Any]) -> None:
+    """Wait for what a running process does, however long it takes (pytest's limit is the net)."""
+    while not condition():
+        assert child.poll() is None, "it has ended"
+        time.sleep(0.005)
 
 
 def results(output: str) -> list[Description]:

@@ -7,14 +7,26 @@ import os
 # Before any hub library is imported.
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Before NumPy and torch are: products of small matrices only lose by threads, and on a busy
+# machine, where one waits for another that does not run, they lose a hundredfold.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
 
 import ctypes
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["gallery_tab"]
+
+# No example has a time limit: a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "kosmoscope", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("kosmoscope")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -72,7 +72,7 @@ class Tab:
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, 20).until(lambda _: condition())
+        return WebDriverWait(self.driver, 120).until(lambda _: condition())
 
     def hover(self, element: WebElement) -> None:
         ActionChains(self.driver).move_to_element(element).perform()
@@ -115,7 +115,7 @@ class Tab:
         return {url.partition(":")[0] for url in urls}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     missing = [
         name
@@ -154,7 +154,7 @@ def tab(browser: Any) -> Iterator[Tab]:
         browser.execute_script("localStorage.clear()")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures, one of them with two prompts and one without its file."""
     root = tmp_path_factory.mktemp("three")
@@ -188,7 +188,6 @@ def tap(tab: Tab, css: str) -> None:
     touch = {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
     tab.driver.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
     tab.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    tab.js("return new Promise(done => setTimeout(done, 120))")
 
 
 def phone(tab: Tab, width: int, height: int = 800) -> None:

@@ -118,7 +118,7 @@ class HubServer:
 
     repos: dict[str, Repo] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
-    stalled: threading.Event = field(default_factory=threading.Event)
+    on_stall: Callable[[], None] = lambda: None
     closing: threading.Event = field(default_factory=threading.Event)
     _faults: list[tuple[str, Fault]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -347,7 +347,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, body[: fault.after], headers, length=len(body))
             self.wfile.flush()
             if fault.kind == "stall":
-                self.hub.stalled.set()
+                self.hub.on_stall()
                 self.hub.closing.wait(30)
             self.close_connection = True
 

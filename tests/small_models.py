@@ -21,11 +21,11 @@ from kosmoscope.engine.core import PromptIds
 from kosmoscope.engine.generate import Request
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.grammar import Grammar
-from kosmoscope.model.convert import convert
-from kosmoscope.model.converted import Converted
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
 from kosmoscope.prompts import Prompt
 from kosmoscope.scope import EncodedImage, Scope
+from kosmoscope.store.convert import convert, open_converted
 from kosmoscope.tokens import TokenSet
 
 WORDS = ("a", "dog", "and", "a", "cat", "in", "the", "forest", "with", "fog", "by", "the", "fire")
@@ -70,13 +70,13 @@ def copy_of(source: Path, target: Path) -> Path:
 def converted_folder(name: str = "base", precision: Precision = "fp32", seed: int = 0) -> Path:
     """Return a converted folder. Shared: never write into it."""
     target = _root() / f"{name}-{seed}-{precision}"
-    return convert(made(name, seed).folder, target, precision).folder
+    return convert(KOSMOS2, made(name, seed).folder, target, precision).folder
 
 
 @_once
 def scope(name: str = "base", precision: Precision = "fp32", seed: int = 0) -> Scope:
     """Return an open random model."""
-    return Scope(Converted.open(converted_folder(name, precision, seed)), threads=1)
+    return Scope(open_converted(KOSMOS2, converted_folder(name, precision, seed)), threads=1)
 
 
 @_once

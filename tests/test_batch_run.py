@@ -1,4 +1,4 @@
-"""Batches end to end with the small model. What it says is nobody's business here."""
+"""Batches end to end with a tiny model. What it says is nobody's business here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from copy import copy as copied
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import small_models as small
 from kosmoscope.batch import (
     FolderMismatchError,
     OutputError,
@@ -42,7 +44,7 @@ TASKS = (Task.describe(), Task.ground("a dog"), Task.ask("What is this?", ground
 
 @pytest.fixture(scope="module")
 def scope() -> Scope:
-    return load("pocket", threads=1)
+    return copied(small.scope())  # tests put themselves into its place here and there
 
 
 @pytest.fixture
@@ -81,11 +83,9 @@ def run(scope: Scope, pictures: Path, tmp_path: Path) -> Callable[..., Summary]:
 
 
 def test_results_are_those_of_the_verbs(
-    run: Callable[..., Summary], pictures: Path, tmp_path: Path
+    run: Callable[..., Summary], scope: Scope, pictures: Path, tmp_path: Path
 ) -> None:
-    # Rounded models may decide a near tie by what is computed beside it.
-    scope = load("pocket", "fp32", threads=1)
-    summary = run(tasks=TASKS, scope=scope)
+    summary = run(tasks=TASKS)
     assert (summary.described, summary.failed, summary.skipped, summary.records) == (7, 0, 0, 21)
     assert not summary.interrupted
     found = records(tmp_path / "out")
@@ -292,9 +292,9 @@ def test_other_settings_are_refused_before_the_model_is_loaded(
     with pytest.raises(FolderMismatchError, match="max_new_tokens was 8, is now 9"):
         run(options=GenerationOptions(max_new_tokens=9), scope=never)
     with pytest.raises(
-        FolderMismatchError, match=r"was pocket \(int8, .*\), is now pocket \(fp32, "
+        FolderMismatchError, match=r"was base-0 \(fp32, .*\), is now base-0 \(int8, "
     ):
-        run(scope=lambda: load("pocket", "fp32", threads=1))
+        run(scope=lambda: small.scope(precision="int8"))
     assert run(options=GenerationOptions(max_new_tokens=9), overwrite=True).described == 7
     assert len(records(tmp_path / "out")) == 7
 
@@ -470,14 +470,15 @@ def test_stopping_from_another_thread(run: Callable[..., Summary], tmp_path: Pat
 def test_sigint_leaves_the_model_in_the_middle_and_no_trace(
     run: Callable[..., Summary], scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete, calls = scope.complete, 0
+    complete, calls, slept = scope.complete, 0, False
 
     def interrupted(*args: Any) -> Any:
-        nonlocal calls
+        nonlocal calls, slept
         calls += 1
         if calls == 2:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(10)  # the handler ends this at once
+            time.sleep(60)  # the handler ends this at once
+            slept = True
         return complete(*args)
 
     # It is ignored where tests run in the background.
@@ -485,9 +486,8 @@ def test_sigint_leaves_the_model_in_the_middle_and_no_trace(
     try:
         with monkeypatch.context() as patch:
             patch.setattr(scope, "complete", interrupted)
-            began = time.monotonic()
             summary = run()
-        assert time.monotonic() - began < 9
+        assert not slept
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -528,15 +528,16 @@ def test_what_is_in_flight_is_bounded(
     assert most <= 2 * (1 + 2 + 1 + pipeline.AHEAD)
 
 
-def test_pixels_are_those_of_the_one_door(scope: Scope, tmp_path: Path) -> None:
+def test_pixels_are_those_of_read_image(tmp_path: Path) -> None:
+    spec = load("pocket", threads=1).pixel_spec  # for a tiny one, JPEGs are decoded reduced
     rng = np.random.default_rng(0)
     path = tmp_path / "large.jpg"
     picture = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     picture.resize((1600, 1200)).save(path, quality=88)
-    found = decoding.decode(Source(str(path)), Limits(), scope.pixel_spec, None)
+    found = decoding.decode(Source(str(path)), Limits(), spec, None)
     assert isinstance(found, decoding.Decoded)
-    expected = pixel_tensor(read_image(path).rgb, scope.pixel_spec)
+    expected = pixel_tensor(read_image(path).rgb, spec)
     assert np.array_equal(found.pixels, expected)
-    failed = decoding.decode(Source(str(path)), Limits(max_bytes=1000), scope.pixel_spec, None)
+    failed = decoding.decode(Source(str(path)), Limits(max_bytes=1000), spec, None)
     assert isinstance(failed, decoding.Failed)
     assert failed.kind == "ImageTooLargeError"

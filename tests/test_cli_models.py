@@ -14,8 +14,11 @@ import kosmoscope
 from cli_runner import POCKET, one_error, results, run
 from hub_server import Fault, HubServer, Repo, write_model
 from kosmoscope.cli.progress import Download, Steps
-from kosmoscope.model import hub as hub_module
-from kosmoscope.model import paths
+from kosmoscope.kinds import KINDS
+from kosmoscope.store import hub as hub_module
+from kosmoscope.store.folders import converted_root
+from kosmoscope.store.installed import cached, packaged
+from kosmoscope.store.manifest import Manifest, is_converted
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub on this machine, whose kosmos-2 is the model that ships with the package."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(hub_module, "_PAUSE_S", 0.0)
-    shipped = paths.packaged("pocket")
+    shipped = packaged("pocket", KINDS)
     assert shipped is not None
     folder = home / "repository"
     shutil.copytree(shipped, folder)
@@ -45,7 +48,7 @@ def test_pull_downloads_converts_and_becomes_the_default(hub: HubServer, photos:
     result = run("pull", "kosmos-2")
     assert result.exit_code == 0
     (folder,) = result.stdout.splitlines()
-    assert paths.is_converted(Path(folder))
+    assert is_converted(Path(folder))
     *bytes_lines, last = result.stderr.splitlines()
     assert all(line.startswith("note: kosmos-2: ") for line in bytes_lines)
     assert 1 <= len(bytes_lines) <= 11
@@ -62,8 +65,8 @@ def test_pull_downloads_converts_and_becomes_the_default(hub: HubServer, photos:
 def test_pull_without_conversion(hub: HubServer) -> None:
     result = run("pull", "kosmos-2", "--precision", "none", "--revision", "main")
     assert result.exit_code == 0
-    assert result.stdout == f"{paths.cached('kosmos-2')}\n"
-    assert not paths.converted_root().exists()
+    assert result.stdout == f"{cached('kosmos-2', KINDS)}\n"
+    assert not converted_root().exists()
 
 
 def test_pull_that_fails(hub: HubServer, home: Path) -> None:
@@ -97,7 +100,7 @@ def test_pull_offline_and_pull_of_what_is_here(home: Path, monkeypatch: pytest.M
     result = run("pull", "pocket")
     assert result.exit_code == 0
     assert "ships with kosmoscope" in result.stderr
-    assert paths.is_converted(Path(result.stdout.strip()))
+    assert is_converted(Path(result.stdout.strip()))
 
 
 def test_convert(home: Path, photos: Path) -> None:
@@ -111,14 +114,14 @@ def test_convert(home: Path, photos: Path) -> None:
     assert "converted to int4, asked for int8" in one_error(wrong, 2)
     assert "overwrite replaces" in one_error(run("convert", "pocket", target), 2)
     assert run("convert", "pocket", target, "--overwrite").exit_code == 0
-    assert paths.read_manifest(target)["precision"] == "int8"
-    assert paths.read_manifest(target)["name"] == "pocket"
+    assert Manifest.read(target).precision == "int8"
+    assert Manifest.read(target).name == "pocket"
     assert "converted already" in one_error(run("convert", target, home / "b"), 2)
     assert "no such folder" in one_error(run("convert", home / "nope", home / "b"), 1)
 
 
 def test_convert_replaces_nothing_but_models(home: Path) -> None:
-    shipped = paths.packaged("pocket")
+    shipped = packaged("pocket", KINDS)
     assert shipped is not None
     source = home / "keep" / "source"
     shutil.copytree(shipped, source)
@@ -137,20 +140,22 @@ def test_convert_replaces_nothing_but_models(home: Path) -> None:
 
 
 def test_models(home: Path) -> None:
-    odd = paths.converted_root() / "odd\x1b[31m"
+    odd = converted_root() / "odd\x1b[31m"
     odd.mkdir(parents=True)
     run("pull", "pocket")
     result = run("models")
     assert result.exit_code == 0
     assert "kosmoscope pull kosmos-2" in result.stderr
     header, first, *_ = result.stdout.splitlines()
-    assert header.split() == ["name", "kind", "precision", "size", "detail", "folder"]
+    assert header.split() == ["name", "kind", "where", "precision", "size", "detail", "folder"]
     assert first.startswith("pocket    ")
     assert "\x1b" not in result.stdout
     assert str(odd).replace("\x1b", "\\x1b") in result.stdout
     data = [json.loads(line) for line in run("models", "--format", "json").stdout.splitlines()]
-    assert [(m["kind"], m["precision"]) for m in data] == [
-        ("packaged", None), ("converted", None), ("converted", "int8"),
+    assert [(m["where"], m["kind"], m["precision"]) for m in data] == [
+        ("packaged", "kosmos-2", None),
+        ("converted", None, None),
+        ("converted", "kosmos-2", "int8"),
     ]  # fmt: skip
     assert data[1]["path"] == str(odd)
     assert "damaged" in data[1]["detail"]

@@ -58,7 +58,7 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'onnxruntime', 'onnx', 'numpy', 'PIL', 'tokenizers', 'huggingface_hub'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -72,7 +72,7 @@ def test_a_reader_that_leaves(china: Path, format: str) -> None:
         assert child.stdout.readline()
         child.stdout.close()
         assert child.stderr.read() == b""
-        assert child.wait(60) == 141
+        assert child.wait(120) == 141
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -91,7 +91,7 @@ def test_interrupt(china: Path) -> None:
         child.send_signal(signal.SIGINT)
         child.stdout.read()
         assert child.stderr.read() == b""
-        assert child.wait(60) == 130
+        assert child.wait(120) == 130
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -99,7 +99,7 @@ def test_interrupt(china: Path) -> None:
 def test_a_full_disk(china: Path, format: str) -> None:
     with Path("/dev/full").open("wb") as full:
         args = [*PROGRAM, "describe", *QUIET, "-f", format, str(china)]
-        done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == 1
     assert done.stderr.decode() == "error: standard output: No space left on device\n"
 
@@ -134,5 +134,5 @@ def _in_terminal(args: list[str], env: dict[str, str]) -> str:
                 break
             shown += chunk
         os.close(ours)
-        assert child.wait(60) == 0
+        assert child.wait(120) == 0
     return shown.decode()

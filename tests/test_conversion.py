@@ -16,10 +16,10 @@ import checkpoints
 import small_models as small
 from checkpoints import PROMPTS, SHAPES
 from kosmoscope.errors import OptionError
-from kosmoscope.model.convert import convert, ensure_converted
-from kosmoscope.model.converted import Converted
-from kosmoscope.model.paths import converted_root
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.scope import Scope, load
+from kosmoscope.store.convert import convert, open_converted
+from kosmoscope.store.folders import converted_root
 
 WEIGHTS = "model.safetensors"
 
@@ -41,8 +41,8 @@ def test_checkpoints_of_other_dtypes(tmp_path: Path, dtype: torch.dtype, precisi
     assert {t.dtype for t in stored.values()} == {dtype}
     exact = small.copy_of(folder, tmp_path / "exact")
     save_file({k: v.float() for k, v in stored.items()}, exact / WEIGHTS)
-    ours = convert(folder, tmp_path / "a", precision)
-    theirs = convert(exact, tmp_path / "b", precision)
+    ours = convert(KOSMOS2, folder, tmp_path / "a", precision)
+    theirs = convert(KOSMOS2, exact, tmp_path / "b", precision)
     same_files(ours.folder, theirs.folder, COMPUTED)
     assert ours.manifest.source_sha256 != theirs.manifest.source_sha256
     if precision == "fp32":
@@ -62,14 +62,14 @@ def test_shards_equal_the_single_file(tmp_path: Path) -> None:
     shards = sorted(folder.glob("model-*.safetensors"))
     assert len(shards) > 2
     assert not (folder / WEIGHTS).exists()
-    converted = convert(folder, tmp_path / "out", "int8")
+    converted = convert(KOSMOS2, folder, tmp_path / "out", "int8")
     single = small.converted_folder("base", "int8")
     same_files(converted.folder, single, COMPUTED)
     digests = [hashlib.sha256(s.read_bytes()).hexdigest() for s in shards]
     joined = hashlib.sha256("\n".join(digests).encode()).hexdigest()
     assert converted.manifest.source_sha256 == joined
     raw = (made.folder / WEIGHTS).read_bytes()
-    whole = Converted.open(single).manifest.source_sha256
+    whole = open_converted(KOSMOS2, single).manifest.source_sha256
     assert whole == hashlib.sha256(raw).hexdigest()
 
 
@@ -80,13 +80,13 @@ def test_a_folder_of_weights_saved_with_the_tied_head_and_old_buffers(tmp_path: 
     tensors["vision_model.model.embeddings.position_ids"] = torch.arange(17)[None]
     tensors["text_model.model.embed_positions.weights"] = torch.zeros(514, 96)
     save_file(tensors, folder / WEIGHTS)
-    converted = convert(folder, tmp_path / "out", "fp32")
+    converted = convert(KOSMOS2, folder, tmp_path / "out", "fp32")
     same_files(converted.folder, small.converted_folder(), COMPUTED)
 
 
 def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
     steps: list[str] = []
-    converted = convert(small.made().folder, tmp_path / "out", "int4", name="mine",
+    converted = convert(KOSMOS2, small.made().folder, tmp_path / "out", "int4", name="mine",
                         progress=steps.append)  # fmt: skip
     data = json.loads((converted.folder / "kosmoscope.json").read_text())
     assert (data["name"], data["precision"], data["format_version"]) == ("mine", "int4", 1)
@@ -95,7 +95,7 @@ def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
     assert data["files"] == there
     assert {*COMPUTED, "config.json", "tokenizer.json", "preprocessor_config.json"} <= set(there)
     assert steps == ["vision tower", "decoder", "head and embeddings", "checksum of the source"]
-    assert convert(small.made().folder, tmp_path / "two", "int4").manifest.name == "base-0"
+    assert convert(KOSMOS2, small.made().folder, tmp_path / "two", "int4").manifest.name == "base-0"
 
 
 def test_load_converts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,30 +124,6 @@ def test_load_converts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert other.describe(image, max_new_tokens=20).token_ids != text
     with pytest.raises(OptionError):
         load(folder, "int4", threads=1)
-
-
-def test_two_processes_that_convert_at_once_both_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KOSMOSCOPE_HOME", str(tmp_path / "home"))
-    source = small.made().folder
-    from kosmoscope.model import decoder
-
-    write = decoder.write_head
-    calls: list[int] = []
-
-    def overtaken(*args: Any) -> None:
-        calls.append(1)
-        if len(calls) == 1:  # while this one is under way, another starts and finishes
-            ensure_converted(source, "fp32", name="second")
-        write(*args)
-
-    monkeypatch.setattr(decoder, "write_head", overtaken)
-    first = ensure_converted(source, "fp32", name="first")
-    assert len(calls) == 2
-    assert Scope(first, threads=1).describe(checkpoints.picture(), max_new_tokens=3).token_ids
-    (left,) = converted_root().iterdir()
-    assert left == first.folder
 
 
 @pytest.mark.parametrize("name", [s.name for s in SHAPES])

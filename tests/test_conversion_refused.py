@@ -20,11 +20,11 @@ from kosmoscope.errors import (
     OptionError,
     TokenizerError,
 )
-from kosmoscope.model import convert as conversion
 from kosmoscope.model import decoder
-from kosmoscope.model.convert import convert
-from kosmoscope.model.converted import Converted, Manifest
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.scope import load
+from kosmoscope.store.convert import convert, open_converted
+from kosmoscope.store.manifest import Manifest
 
 WEIGHTS = "model.safetensors"
 NORM = "text_model.model.layers.1.ffn.ffn_layernorm.weight"
@@ -40,7 +40,7 @@ def refused(folder: Path, kind: type[KosmoscopeError], *names: str) -> str:
     """Assert that loading and converting fail alike; return the message."""
     target = folder.parent / "out"
     with pytest.raises(KosmoscopeError) as caught:
-        convert(folder, target, "fp32")
+        convert(KOSMOS2, folder, target, "fp32")
     message = str(caught.value)
     assert type(caught.value) is kind, message
     assert "\n" not in message
@@ -109,7 +109,7 @@ def test_a_generation_config_that_is_no_json(source: Path) -> None:
 
 def test_further_stop_tokens_are_obeyed(source: Path) -> None:
     (source / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 130]}))
-    converted = convert(source, source.parent / "out", "fp32")
+    converted = convert(KOSMOS2, source, source.parent / "out", "fp32")
     assert converted.stops == {2, 130}
 
 
@@ -163,7 +163,7 @@ def test_converted_folders_with_rubbish_of_the_right_size(folder: Path, name: st
     file = folder / name
     file.write_bytes(b"\x93rubbish" * (file.stat().st_size // 8 + 1))
     with file.open("r+b") as opened:
-        opened.truncate(Manifest.read(folder / "kosmoscope.json").files[name])
+        opened.truncate(Manifest.read(folder).files[name])
     broken(folder, name)
 
 
@@ -200,10 +200,10 @@ def test_an_existing_target_is_kept_unless_it_may_be_replaced(tmp_path: Path, so
     target = small.copy_of(small.converted_folder(), tmp_path / "target")
     before = (target / "kosmoscope.json").read_text()
     with pytest.raises(OptionError, match="exists already"):
-        convert(source, target, "int8")
+        convert(KOSMOS2, source, target, "int8")
     assert (target / "kosmoscope.json").read_text() == before
     (target / "left over").touch()
-    assert convert(source, target, "int8", overwrite=True).manifest.precision == "int8"
+    assert convert(KOSMOS2, source, target, "int8", overwrite=True).manifest.precision == "int8"
     assert not (target / "left over").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
     assert load(target, threads=1).precision == "int8"
@@ -211,7 +211,7 @@ def test_an_existing_target_is_kept_unless_it_may_be_replaced(tmp_path: Path, so
 
 def test_overwriting_never_eats_the_source(source: Path) -> None:
     with pytest.raises(KosmoscopeError):
-        convert(source, source, "fp32", overwrite=True)
+        convert(KOSMOS2, source, source, "fp32", overwrite=True)
     assert (source / WEIGHTS).is_file()
 
 
@@ -220,7 +220,7 @@ def test_overwriting_never_eats_what_is_no_model(source: Path, tmp_path: Path) -
     target.mkdir()
     (target / "photo.jpg").write_bytes(b"the only copy")
     with pytest.raises(KosmoscopeError):
-        convert(source, target, "fp32", overwrite=True)
+        convert(KOSMOS2, source, target, "fp32", overwrite=True)
     assert (target / "photo.jpg").read_bytes() == b"the only copy"
 
 
@@ -241,48 +241,49 @@ def test_a_conversion_that_dies_leaves_nothing(
 
     monkeypatch.setattr(decoder, "write_head", fail)
     with pytest.raises(error):
-        convert(source, target, "int8", overwrite=existing)
+        convert(KOSMOS2, source, target, "int8", overwrite=existing)
     assert "decoder.data" in reached[0]
     assert sorted(p.name for p in tmp_path.rglob("*")) == kept
     if existing:
-        assert Converted.open(target).manifest.precision == "fp32"
+        assert open_converted(KOSMOS2, target).manifest.precision == "fp32"
 
 
 def test_a_replacement_that_cannot_move_in_leaves_the_old_one(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = small.copy_of(small.converted_folder(), tmp_path / "target")
-    rename = Path.rename
+    rename, failed = Path.rename, list[Path]()
 
     def fail(self: Path, other: Path) -> Path:
-        if self.name.endswith(".partial"):
+        if self.name.endswith(".part") and not failed:
+            failed.append(self)
             raise OSError(28, "No space left on device")
         return rename(self, other)
 
     monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(ModelError, match="No space left on device"):
-        convert(source, target, "int8", overwrite=True)
-    assert Converted.open(target).manifest.precision == "fp32"
+    with pytest.raises(ModelError, match="no space left on the device"):
+        convert(KOSMOS2, source, target, "int8", overwrite=True)
+    assert open_converted(KOSMOS2, target).manifest.precision == "fp32"
 
 
 def test_targets_that_cannot_be_written(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ModelError, match=r"cannot be written: Not a directory"):
-        convert(source, tmp_path / "file" / "target", "fp32")
+    with pytest.raises(ModelError, match="cannot be written: there is a file of that name"):
+        convert(KOSMOS2, source, tmp_path / "file" / "target", "fp32")
     if os.geteuid() != 0:
         (tmp_path / "locked").mkdir(mode=0o555)
-        with pytest.raises(ModelError, match="cannot be written: Permission denied"):
-            convert(source, tmp_path / "locked" / "target", "fp32")
+        with pytest.raises(ModelError, match="cannot be written: permission denied"):
+            convert(KOSMOS2, source, tmp_path / "locked" / "target", "fp32")
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(conversion.decoder, "write_structure", full)
+    monkeypatch.setattr(decoder, "write_structure", full)
     target = tmp_path / "target"
-    with pytest.raises(ModelError, match="No space left on device") as caught:
-        convert(source, target, "fp32")
+    with pytest.raises(ModelError, match="no space left on the device") as caught:
+        convert(KOSMOS2, source, target, "fp32")
     assert str(caught.value).startswith(str(target))
     assert not target.exists()
     assert not list(tmp_path.glob(".*"))
@@ -297,7 +298,7 @@ def test_a_full_disk(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write(path, *rest)
 
     monkeypatch.setattr(decoder, "write_decoder", onto_a_full_disk)
-    with pytest.raises(ModelError, match="No space left on device"):
-        convert(source, tmp_path / "target", "fp32")
+    with pytest.raises(ModelError, match="no space left on the device"):
+        convert(KOSMOS2, source, tmp_path / "target", "fp32")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
     shutil.rmtree(source)

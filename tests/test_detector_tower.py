@@ -19,8 +19,9 @@ import tiny_tokenizer
 from kosmoscope.errors import CheckpointError
 from kosmoscope.model.checkpoint import Checkpoint, expected_tensors
 from kosmoscope.model.config import DETECTOR_TOWER, DetectorVisionConfig, ModelConfig
-from kosmoscope.model.convert import convert
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.vision import write_vision
+from kosmoscope.store.convert import convert
 
 V = DetectorVisionConfig(
     width=32, ffn_width=48, layers=2, heads=4, image_size=96, scene_size=64, detections=12,
@@ -222,8 +223,8 @@ def test_the_best_candidates_of_each_class(values: dict[str, Any]) -> None:
 def test_what_is_trained_sees_what_the_graph_says(
     values: dict[str, Any], checkpoint: Checkpoint
 ) -> None:
-    from kosmoscope.training.network import waves
-    from kosmoscope.training.regions import region_rows
+    from recipes.pocket.network import waves
+    from recipes.pocket.regions import region_rows
 
     rows = torch.from_numpy(values["detection.features"])
     close(values["detection.features"][..., 83:], waves(rows[..., 83:87], rows[..., 81:82]), 1e-5)
@@ -238,7 +239,7 @@ def test_what_is_trained_sees_what_the_graph_says(
 def test_every_precision_converts_and_agrees(folder: Path, values: dict[str, Any]) -> None:
     for precision in ("int8", "int4"):
         target = folder.parent / precision
-        convert(folder, target, precision)  # type: ignore[arg-type]
+        convert(KOSMOS2, folder, target, precision)  # type: ignore[arg-type]
         session = ort.InferenceSession(str(target / "vision.onnx"))
         (found,) = session.run(["embeddings"], {"pixels": values["pixels"].numpy()})
         exact = values["embeddings"]

@@ -105,7 +105,7 @@ def check(wh: tuple[int, int], boxes: list, sizes: list, places: list[Placement]
 @example(((1, 1), [(0.0, 0.0, 1.0, 1.0)], [(1, 1)]), 0)
 @example(((8, 8), [(0.0, 0.0, 8.0, 8.0)] * 60, [(9, 12)] * 60), 1)
 @example(((100, 20), [(0.0, 0.0, 100.0, 20.0)] * 10, [(10, 20)] * 10), 3)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_labels_hold_what_is_promised(scene: Scene, gap: int) -> None:
     wh, boxes, sizes = scene
     places = place_labels(boxes, sizes, wh, gap=gap)
@@ -114,7 +114,7 @@ def test_labels_hold_what_is_promised(scene: Scene, gap: int) -> None:
 
 
 @given(st.integers(1, 8), st.integers(1, 7), st.integers(3, 40), st.integers(3, 40), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_equal_plates_fill_the_picture_to_the_last(
     columns: int, rows: int, w: int, h: int, data: st.DataObject
 ) -> None:
@@ -181,8 +181,8 @@ def test_no_boxes_no_labels() -> None:
     assert place_labels([], [], (10, 10)) == []
 
 
-@given(scenes(most=60), st.floats(0.1, 10), st.booleans())
-@settings(max_examples=60, deadline=None)
+@given(scenes(most=30), st.floats(0.1, 10), st.booleans())
+@settings(max_examples=40, deadline=None)
 def test_plans_keep_the_promise_with_real_text(scene: Scene, scale: float, scores: bool) -> None:
     """The same through the plan, which chooses the sizes: nothing leaves, nothing overlaps."""
     (w, h), boxes, _ = scene

@@ -179,7 +179,7 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(
 
         monkeypatch.setattr(Path, "open", opened)
     expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(expected, match=r"No space left|^$"):
+    with pytest.raises(expected, match=r"no space left|^$"):
         save_image(smooth(8, 8), path)
     monkeypatch.undo()
     assert path.read_bytes() == b"the old file"
@@ -199,8 +199,11 @@ def test_an_old_file_is_replaced_and_others_may_read_the_new_one(tmp_path: Path)
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    for path in (tmp_path / "missing" / "out.png", tmp_path / "folder.png"):
-        with pytest.raises(OutputError, match="cannot be written") as caught:
+    for path, error, words in (
+        (tmp_path / "missing" / "out.png", OutputError, "cannot be written: no such folder"),
+        (tmp_path / "folder.png", OptionError, "is a folder"),
+    ):
+        with pytest.raises(error, match=words) as caught:
             save_image(smooth(8, 8), path)
         assert isinstance(caught.value, KosmoscopeError)
         assert "\n" not in str(caught.value)

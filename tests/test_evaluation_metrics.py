@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kosmoscope.evaluation.captions import bleu, cider_d, words
 from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.masks import ClassOverlap, boundary_f, fill_box, mask_iou
-from kosmoscope.evaluation.matching import Guess, iou, match, right_at
+from kosmoscope.evaluation.matching import Guess, match, right_at
 from kosmoscope.evaluation.phrases import Classes, asked_for, names, scene_names
 from kosmoscope.evaluation.statistics import Share, calibration, wilson
 from kosmoscope.evaluation.words import CLASS_NAMES, counted, plural
@@ -47,11 +47,6 @@ def test_calibration() -> None:
     assert [r["of"] for r in found["bins"]] == [0, 0, 0, 0, 2, 0, 0, 0, 2, 2]
     assert (found["right_above_0.8"]["hits"], found["right_above_0.8"]["of"]) == (3, 4)
     assert (found["right_below_0.5"]["hits"], found["right_below_0.5"]["of"]) == (1, 2)
-
-
-def test_overlap() -> None:
-    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 1, 1), (1, 0, 2, 1)) == 0.0
 
 
 def _guess(box: Any, score: float | None, *classes: str) -> Guess:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kosmoscope.export import (
+    Report,
     Vocabulary,
     labelstudio_config,
     refine,
@@ -27,7 +28,6 @@ from kosmoscope.export import (
     to_yolo,
 )
 from kosmoscope.export.pictures import merge
-from kosmoscope.export.vocabulary import Report
 from kosmoscope.results import Description
 from kosmoscope.types import Box, ImageInfo
 from test_export_cases import INF, MANY, NAN, describe

@@ -15,15 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kosmoscope.errors import ImageNotFoundError, InputError, KosmoscopeError, OptionError
-from kosmoscope.export import Report, Vocabulary, export, formats
-from kosmoscope.export.atomic import MANIFEST, replacing
+from kosmoscope.export import FORMATS, Report, Vocabulary, export, formats
+from kosmoscope.export.folder import MANIFEST
 from kosmoscope.export.names import is_file_path, unique_stems
 from kosmoscope.parsing import read_tagged
 from kosmoscope.results import Description
 from kosmoscope.types import ImageInfo
 from test_export_cases import HOSTILE, PATHS, describe
 
-FOLDERS = ("coco", "yolo", "voc", "labelme", "labelstudio")
 BOX = [(0.0, 0.0, 0.5, 0.5)]
 HARD = [
     describe((phrase, BOX), path=path)
@@ -49,7 +48,7 @@ def test_every_format_takes_hard_names(to: str, tmp_path: Path) -> None:
     out = tmp_path / "new folder" / "out 🎉\n"
     assert export(iter(HARD), out, to, report=report) == out
     assert (report.descriptions, report.pictures, report.boxes) == (len(HARD),) * 3
-    assert out.is_dir() == (to in FOLDERS)
+    assert out.is_dir() == (FORMATS.get(to).suffix == "")
     assert list(out.parent.iterdir()) == [out]  # nothing temporary stays
     again = tmp_path / "again"
     export(HARD, again, to)
@@ -99,7 +98,7 @@ def test_a_failure_leaves_nothing(to: str, tmp_path: Path) -> None:
 
 
 def test_formats_and_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="format 'xml'; expected one of coco, yolo"):
+    with pytest.raises(OptionError, match="format 'xml': expected one of coco, "):
         export([], tmp_path / "x", "xml")
     with pytest.raises(OptionError, match="csv has no place for pictures"):
         export([], tmp_path / "x", "csv", pictures="copy")
@@ -132,7 +131,9 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(KosmoscopeError, match=r"out: cannot be written: No space left on device$"):
+    with pytest.raises(
+        KosmoscopeError, match=r"out: cannot be written: no space left on the device$"
+    ):
         export(HARD, tmp_path / "out", "csv")
     assert list(tmp_path.iterdir()) == []
 
@@ -205,9 +206,10 @@ def test_the_target_of_a_link_is_not_written_through(tmp_path: Path) -> None:
 def test_permissions_are_the_usual_ones(tmp_path: Path) -> None:
     usual = tmp_path / "usual"
     usual.write_text("")
-    with replacing(tmp_path / "ours") as file:
-        file.write(b"x")
-    assert (tmp_path / "ours").stat().st_mode == usual.stat().st_mode
+    export([], tmp_path / "ours", "csv")
+    export([], tmp_path / "folder", "yolo")
+    for ours in ("ours", "folder/data.yaml"):
+        assert (tmp_path / ours).stat().st_mode == usual.stat().st_mode
 
 
 # Pictures beside the labels

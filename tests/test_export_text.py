@@ -29,8 +29,8 @@ from kosmoscope.export import (
     to_pandas,
     to_tagged,
 )
-from kosmoscope.export.names import printable
 from kosmoscope.export.tables import COLUMNS, csv_cell, rows
+from kosmoscope.files.text import markup
 from kosmoscope.parsing import parse_tagged, read_tagged
 from kosmoscope.results import Description
 from kosmoscope.tokens import cells_to_xyxy
@@ -73,7 +73,7 @@ def test_csv_gives_everything_back(found: list[Description]) -> None:
             elif kind == "bool":
                 assert cell == {True: "true", False: "false"}[value]
             else:
-                assert undo(cell) == printable(value)
+                assert undo(cell) == markup(value)
                 assert cell[0] not in "=+-@\t\r\n"
                 assert "\0" not in cell
 
@@ -84,7 +84,7 @@ def test_csv_disarms_formulas_and_can_be_undone() -> None:
     assert csv_cell("-dash.jpg") == "'-dash.jpg"
     assert csv_cell("'tis") == "'tis"
     assert csv_cell(-1.5) == "-1.5"  # a number is no formula
-    assert [undo(csv_cell(text)) for text in HOSTILE] == [printable(text) for text in HOSTILE]
+    assert [undo(csv_cell(text)) for text in HOSTILE] == [markup(text) for text in HOSTILE]
 
 
 def test_rows_leave_nothing_out() -> None:
@@ -222,7 +222,7 @@ def test_markdown_shows_and_runs_nothing(found: list[Description]) -> None:
     headings = [t for t in tokens if t.type == "heading_open"]
     assert len(fences) == len(headings) == len(found)
     for fence, d in zip(fences, found, strict=True):
-        wanted = re.sub(r"\r\n?", "\n", printable(to_links(d)).replace("\0", "\ufffd"))
+        wanted = re.sub(r"\r\n?", "\n", markup(to_links(d)).replace("\0", "\ufffd"))
         assert fence == wanted + "\n"
     tables = sum(t.type == "tr_open" for t in tokens)
     assert tables >= sum(bool(_boxes(d)) for d in found)
@@ -305,8 +305,8 @@ def test_html_shows_and_runs_nothing(found: list[Description]) -> None:
     assert not page.attributes & {"src", "href", "style"}
     assert len(page.cells) == len(found) + 1
     for cells, d in zip(page.cells[1:], found, strict=True):
-        assert cells[1] == printable(d.caption)
-        assert cells[0].startswith(printable(d.image.path))
+        assert cells[1] == markup(d.caption)
+        assert cells[0].startswith(markup(d.image.path))
     assert page.rects == sum(len(_boxes(d)) for d in found)
     assert "default-src 'none'" in text
 

@@ -381,7 +381,7 @@ def test_a_failure_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fails)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="no space left"):
         build_gallery([describe(file, "Another."), describe("b.png")], out)
     monkeypatch.undo()
     assert {f: f.read_bytes() for f in files(out)} == before, "and no part of the new one"

@@ -78,7 +78,7 @@ def test_unsupported_kinds(tmp_path, data, says):
     refused(errors.UnsupportedImageError, data)
 
 
-def test_kinds_that_pillow_reads_and_the_door_does_not():
+def test_kinds_that_pillow_reads_and_this_package_does_not():
     for format in ("ICO", "TGA", "PCX", "DDS", "SGI", "PDF", "EPS", "JPEG2000"):
         refused(errors.UnsupportedImageError, pictures.encode(pictures.smooth(16, 16), format))
 
@@ -360,7 +360,7 @@ def test_paths_that_lead_nowhere(tmp_path):
         assert says in refused(errors.ImageNotFoundError, path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_pipes_and_devices_do_not_block(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -368,7 +368,7 @@ def test_pipes_and_devices_do_not_block(tmp_path):
         assert "regular file" in refused(errors.ImageNotFoundError, path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_pipe_swapped_in_after_the_first_look(tmp_path, monkeypatch):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -494,7 +494,8 @@ def test_random_damage_gives_a_picture_or_an_image_error(seed):
             result = outcome(damaged, limits)
             if isinstance(result, Picture):
                 assert result.rgb.dtype == np.uint8
-                assert result.rgb.shape == (result.info.height, result.info.width, 3)
+                whole = (result.info.height, result.info.width, 3)
+                assert result.rgb.shape == whole or result.reduced
             else:
                 assert str(result).isprintable()
 

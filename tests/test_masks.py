@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from kosmoscope.masks import (
     write_label_map,
 )
 from kosmoscope.masks.partition import rest_regions
+from kosmoscope.masks.rle import MAX_PIXELS
 from kosmoscope.segment import Segmentation
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
@@ -271,7 +274,7 @@ def test_a_segmentation_is_read_back() -> None:
     ("change", "message"),
     [
         ({"schema": 7}, "schema is 7"),
-        ({"image": {"path": "x", "width": 5, "height": 4}}, "does not fit"),
+        ({"image": {"path": "x", "width": 5, "height": 4}}, "another size than the picture"),
         ({"segments": [{}]}, "not a segmentation"),
         ({"segments": 3}, "not a segmentation"),
     ],
@@ -284,7 +287,7 @@ def test_damaged_segmentations_are_refused(change: dict[str, object], message: s
 def test_overlapping_or_misnumbered_segments_are_refused() -> None:
     data = segmentation().to_dict()
     data["segments"][1]["rle"] = data["segments"][0]["rle"]
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match="segment 2 overlaps an earlier one"):
         Segmentation.from_dict(data)
     data = segmentation().to_dict()
     data["segments"][1]["id"] = 5
@@ -318,3 +321,46 @@ def test_cut_outs_have_alpha() -> None:
     assert cut_out(rgb, Mask(np.zeros((20, 30), bool))).size == (1, 1)
     with pytest.raises(InputError, match="a mask of"):
         cut_out(rgb, Mask(np.zeros((2, 2), bool)))
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_file_cannot_claim_gigabytes() -> None:
+    side = 46_000
+    rle = {"size": [side, side], "counts": [side * side]}
+    part = {"phrase": "x", "kind": "thing", "entity": None, "xyxy_px": None, "score": None}
+    data = {
+        "schema": 1, "image": {"path": "x", "width": side, "height": side}, "segmenter": "s",
+        "caption": "", "seconds": 0.0, "segments": [{"id": 1, **part, "rle": rle}],
+    }  # fmt: skip
+
+    def read() -> None:
+        for change in ({}, {"segments": []}):
+            with pytest.raises(InputError, match="46000x46000"):
+                Segmentation.from_dict({**data, **change})
+        with pytest.raises(InputError, match="46000x46000"):
+            decode_rle(rle)
+
+    assert side * side > MAX_PIXELS
+    assert peak_bytes(read) < 1_000_000
+
+
+def test_a_mask_of_a_segmentation_is_made_once() -> None:
+    labels = np.ones((1000, 1000), np.uint16)
+    part = Segment(1, "x", "thing")
+    found = Segmentation(ImageInfo("x", 1000, 1000), "s", labels, (part,))
+    assert peak_bytes(lambda: found.mask(1)) < 1_500_000
+    assert not found.mask(1).bits.flags.writeable
+
+
+def test_a_label_map_that_claims_too_much_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(pictures.png(60_000, 60_000, b""))
+    with pytest.raises(InputError, match="cannot be read as a label map"):
+        read_label_map(tmp_path / "a.png")

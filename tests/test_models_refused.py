@@ -21,8 +21,9 @@ from kosmoscope.errors import (
     TokenizerError,
 )
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.convert import convert
+from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.scope import load
+from kosmoscope.store.convert import convert
 
 WEIGHTS = "model.safetensors"
 NORM = "text_model.model.layers.1.ffn.ffn_layernorm.weight"
@@ -38,7 +39,7 @@ def refused(folder: Path, kind: type[KosmoscopeError], *names: str) -> str:
     """Assert that loading and converting fail alike; return the message."""
     target = folder.parent / "out"
     with pytest.raises(KosmoscopeError) as caught:
-        convert(folder, target, "fp32")
+        convert(KOSMOS2, folder, target, "fp32")
     message = str(caught.value)
     assert type(caught.value) is kind, message
     assert "\n" not in message
@@ -196,14 +197,14 @@ def test_weights_that_are_no_numbers(source: Path) -> None:
     rewrite(source, lambda t: t[NORM].fill(np.nan))
     for precision in ("fp32", "int8"):
         with pytest.raises(CheckpointError, match="ffn_layernorm"):
-            convert(source, source.parent / precision, precision)  # type: ignore[arg-type]
+            convert(KOSMOS2, source, source.parent / precision, precision)  # type: ignore[arg-type]
 
 
 def test_embeddings_beyond_half_precision(source: Path) -> None:
     rewrite(source, lambda t: t["text_model.model.embed_tokens.weight"].__setitem__((7, 7), 1e6))
-    convert(source, source.parent / "exact", "fp32")
+    convert(KOSMOS2, source, source.parent / "exact", "fp32")
     with pytest.raises(CheckpointError, match=r"embed_tokens.*beyond float16"):
-        convert(source, source.parent / "rounded", "int8")
+        convert(KOSMOS2, source, source.parent / "rounded", "int8")
     assert not (source.parent / "rounded").exists()
 
 

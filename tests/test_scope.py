@@ -368,3 +368,25 @@ def test_times_and_counts(scope: Scope) -> None:
     assert t.new_tokens == len(found.token_ids) == t.passes + t.forced_tokens
     assert (found.model, found.precision) == (small.scope().model, "fp32")
     assert repr(small.scope()) == f"Scope({small.scope().model!r}, fp32, 1 threads)"
+
+
+def test_prompts_written_for_transformers(scope: Scope) -> None:
+    photo = scope.encode(checkpoints.picture())
+    few: Any = {"max_new_tokens": 12}
+    brief, detailed = scope.describe(photo, **few), scope.describe(photo, "detailed", **few)
+    for prompt, wanted in (
+        ("<grounding>An image of", brief),
+        ("<grounding> An image of", brief),
+        ("<grounding>Describe this image in detail:", detailed),
+    ):
+        found = scope.describe(photo, prompt, **few)
+        assert (found.caption, found.token_ids) == (wanted.caption, wanted.token_ids)
+    found = scope.describe(photo, "<grounding><phrase> a tree</phrase>", tagged=True, **few)
+    assert found.entities[0].phrase == "a tree"
+    for text in ("<phrase> a tree</phrase>", "<grounding>An <phrase> image", "An</image>"):
+        with pytest.raises(PromptError, match="has to be marked as tagged"):
+            scope.describe(photo, text)
+    with pytest.raises(PromptError, match="none are wanted"):
+        scope.describe(photo, "<grounding>An image of", grounded=False)
+    with pytest.raises(PromptError, match="there is none"):
+        scope.describe(photo, tagged=True)

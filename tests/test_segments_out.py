@@ -18,9 +18,9 @@ from kosmoscope import ImageInfo, InputError
 from kosmoscope.draw import DrawStyle, draw_segmentation, phrase_colour, segment_colours
 from kosmoscope.errors import OptionError
 from kosmoscope.export import (
-    SEGMENT_FORMATS,
     Vocabulary,
-    export_segmentations,
+    export,
+    formats,
     to_coco_instances,
     to_coco_panoptic,
     to_labelme_polygons,
@@ -73,7 +73,7 @@ def test_coco_instances_are_loaded(found: Segmentation, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from faster_coco_eval import COCO
-    export_segmentations([found], tmp_path / "out", "coco-instances", vocabulary=Vocabulary.heads())
+    export([found], tmp_path / "out", "coco-instances", vocabulary=Vocabulary.heads())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         coco = COCO(str(tmp_path / "out" / "instances.json"))
@@ -107,16 +107,16 @@ def test_outlines_of_yolo_and_labelme(found: Segmentation) -> None:
     assert document["shapes"][1]["points"][0] == [40.0, 100.0]
 
 
-@pytest.mark.parametrize("to", SEGMENT_FORMATS)
+@pytest.mark.parametrize("to", formats("segmentations"))
 def test_folders_are_whole_and_not_replaced(to: str, found: Segmentation, tmp_path: Path) -> None:
     out = tmp_path / to
-    export_segmentations([found], out, to)
+    export([found], out, to)
     for file in out.rglob("*.json"):
         assert json.loads(file.read_text())
     with pytest.raises(OptionError):
-        export_segmentations([found], out, to)
-    with pytest.raises(OptionError, match="expected one of coco-instances"):
-        export_segmentations([found], tmp_path / "x", "gif")
+        export([found], out, to)
+    with pytest.raises(OptionError, match="format 'gif': expected one of "):
+        export([found], tmp_path / "x", "gif")
 
 
 class Lazy:
@@ -137,13 +137,13 @@ class Lazy:
             yield made
 
 
-@pytest.mark.parametrize("to", SEGMENT_FORMATS)
+@pytest.mark.parametrize("to", formats("segmentations"))
 def test_one_picture_at_a_time_is_in_memory(to: str, found: Segmentation, tmp_path: Path) -> None:
     lazy = Lazy(found, 12)
-    export_segmentations(lazy, tmp_path / "lazy", to)
+    export(lazy, tmp_path / "lazy", to)
     assert lazy.passes == 2
     assert lazy.most <= 3
-    export_segmentations(iter(list(lazy)), tmp_path / "gathered", to)
+    export(iter(list(lazy)), tmp_path / "gathered", to)
     files = sorted(f.relative_to(tmp_path / "lazy") for f in (tmp_path / "lazy").rglob("*.*"))
     assert len(files) >= 1
     for file in files:

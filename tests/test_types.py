@@ -9,15 +9,14 @@ import math
 import pickle
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kosmoscope import errors
-from kosmoscope.errors import BoxError, InputError
+from kosmoscope.errors import InputError
 from kosmoscope.results import Description
-from kosmoscope.types import SCHEMA_VERSION, Box, Entity, ImageInfo, Timing, check_xyxy_norm
+from kosmoscope.types import SCHEMA_VERSION, Box, Entity, ImageInfo, Timing
 
 
 def hand_made() -> Description:
@@ -177,29 +176,6 @@ def test_texts_that_are_no_description(text: str) -> None:
     with pytest.raises(InputError) as caught:
         Description.from_json(text)
     assert "\n" not in str(caught.value)
-
-
-@given(st.lists(st.floats(-0.5, 1.5) | st.sampled_from([0.0, 1.0, math.nan, math.inf]),
-                min_size=3, max_size=5))  # fmt: skip
-def test_boxes_are_checked(values: list[float]) -> None:
-    fine = (
-        len(values) == 4
-        and all(0 <= v <= 1 for v in values)
-        and values[0] < values[2]
-        and values[1] < values[3]
-    )
-    for form in (values, tuple(values), np.array(values), iter(values)):
-        if fine:
-            assert check_xyxy_norm(form) == tuple(values)  # type: ignore[arg-type]
-        else:
-            with pytest.raises(BoxError):
-                check_xyxy_norm(form)  # type: ignore[arg-type]
-
-
-def test_checked_boxes_are_python_floats() -> None:
-    found = check_xyxy_norm(np.array([0, 0.25, 0.5, 1], np.float32))
-    assert found == (0, 0.25, 0.5, 1)
-    assert {type(v) for v in found} == {float}
 
 
 def test_the_error_tree_is_as_drawn() -> None:

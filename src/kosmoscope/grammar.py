@@ -90,16 +90,6 @@ class State:
     """The cell of the upper left corner, in `Place.LOWER_RIGHT` only."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Allowed:
-    """What may come next: exactly one of the two masks is set. Both are read-only."""
-
-    vocabulary: Mask | None
-    """(vocab_size,) True where the id may come."""
-    cells: Mask | None
-    """(location_count,) True where the cell may come; nothing but location tokens may."""
-
-
 class Grammar:
     """The automaton for constrained decoding. Not `grounded`: it never opens a phrase."""
 
@@ -135,12 +125,6 @@ class Grammar:
             cell = self.tokens.cell(token_id)
             place = place if _is_box(state.upper_left, cell, self.tokens.side) else None
         return None if place is None else State(place)
-
-    def allowed(self, state: State) -> Allowed:
-        """Return what may come next. After the end that is nothing: all False."""
-        if state.place in (Place.UPPER_LEFT, Place.LOWER_RIGHT):
-            return Allowed(None, self.allowed_cells(state))
-        return Allowed(self._masks[state.place], None)
 
     def allowed_cells(self, state: State) -> Mask:
         """Return which cells the next location token may name: bool, (location_count,).
@@ -230,7 +214,7 @@ class TextToken:
 
 
 @dataclass(frozen=True, slots=True)
-class EntityFound:
+class EntityTokens:
     """A phrase and its boxes, or one box without a phrase.
 
     `start` and `stop` are the phrase's range of token indices; both are the index of ``<object>``
@@ -251,7 +235,7 @@ class Malformed:
     reason: str
 
 
-Event = TextToken | EntityFound | Malformed
+Event = TextToken | EntityTokens | Malformed
 
 
 class Parser:
@@ -391,8 +375,8 @@ class Parser:
         boxes = tuple(self._boxes)
         at = self._object
         if self._phrase:
-            self._events.append(EntityFound(*self._phrase, boxes, complete))
+            self._events.append(EntityTokens(*self._phrase, boxes, complete))
         else:
-            self._events += [EntityFound(at, at, (box,), complete) for box in boxes]
+            self._events += [EntityTokens(at, at, (box,), complete) for box in boxes]
         self._place, self._phrase = Place.TEXT, None
         self._boxes.clear()

@@ -53,7 +53,8 @@ def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -
     ids = [t.id for t in tokens]
     tail = list(context.prompt_ids[context.tail :])
     reading = read([*context.leading_ids, *ids], tokenizer)
-    finish = tokens[-1].finish if tokens else None
+    finish = tokens[-1].finish
+    assert finish is not None, "the tokens of a whole result end with the one that ended it"
     warnings = reading.warnings
     if tokenizer.tokens.unk in tail:
         warnings = (*warnings, "the prompt has characters that the model's vocabulary lacks")
@@ -69,7 +70,7 @@ def describe_tokens(tokens: Sequence[Token], context: Context, timing: Timing) -
         raw=tokenizer.decode([*context.prompt_ids, *ids], keep_tags=True),
         entities=tuple(entity_of(e, context, tokens) for e in reading.entities),
         token_ids=tuple(ids),
-        finish_reason=finish or "cancelled",
+        finish_reason=finish,
         timing=timing,
         warnings=warnings,
     )

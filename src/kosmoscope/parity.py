@@ -19,12 +19,12 @@ from kosmoscope.engine.choice import Scores, corner, log_softmax, pick, score_ro
 from kosmoscope.engine.core import PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import ModelError, OptionError
+from kosmoscope.geometry import XYXY, iou
 from kosmoscope.grammar import Grammar, State
 from kosmoscope.images import ImageSource
 from kosmoscope.model.quantization import Precision
 from kosmoscope.prompts import Prompt, describe_prompt
 from kosmoscope.scope import EncodedImage, Scope, load
-from kosmoscope.types import XYXY
 
 TASKS = ("brief", "detailed")
 
@@ -200,7 +200,7 @@ def _drift(
     moved = np.array([np.hypot(a.x - b.x, a.y - b.y) * side for a, b in corners])
     errors = np.array([a.logprob_of_reference - b.logprob_of_reference for a, b in pairs])
     boxes = list(_boxes(truth, found))
-    ious = [_iou(_xyxy(a, side), _xyxy(b, side)) for a, b in boxes]
+    ious = [iou(_xyxy(a, side), _xyxy(b, side)) for a, b in boxes]
     scores = [abs(box_score(*a) - box_score(*b)) for a, b in boxes]
     return Drift(
         precision=precision,
@@ -240,11 +240,3 @@ def _boxes(
 
 def _xyxy(corners: tuple[Corner, Corner], side: int) -> XYXY:
     return refined_xyxy(*corners, side)
-
-
-def _iou(a: XYXY, b: XYXY) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    area = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (a, b))
-    return shared / (area - shared) if area > shared else 0.0

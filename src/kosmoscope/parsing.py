@@ -16,7 +16,7 @@ from kosmoscope.errors import BoxError, InputError, OptionError, PromptError
 from kosmoscope.export.tagged import ESCAPES, HEADING
 from kosmoscope.reading import ReadEntity, marked, read, tagged
 from kosmoscope.results import Description
-from kosmoscope.tokens import SPECIALS, TAGS, Tokenizer, TokenSet, cells_to_xyxy
+from kosmoscope.tokens import SPECIALS, TAGS, Tokenizer, TokenSet, cells_to_xyxy, location_token
 from kosmoscope.types import Box, Entity, ImageInfo
 
 _OFF_GRID = "<patch_index>"
@@ -98,7 +98,7 @@ class _Lexer:
             if i >= self._first_run:
                 parts.append(self.piece(i))
             elif keep_tags and self.tokens.is_location(i):
-                parts.append(f"<patch_index_{self.tokens.cell(i):04d}>")
+                parts.append(location_token(self.tokens.cell(i)))
             elif keep_tags and len(SPECIALS) <= i < _ID[_OFF_GRID]:
                 parts.append(_NAMES[i])
         return "".join(parts)

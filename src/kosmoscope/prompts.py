@@ -126,8 +126,6 @@ class Prompt:
                     ids += _object(tokenizer, boxes)
         if not pictures:
             raise PromptError("the prompt has no picture")
-        if len(ids) == tail and len(ids) == 1:
-            raise PromptError("the prompt is empty")
         grounded = tokens.grounding in ids[tail:]
         return CompiledPrompt(tuple(ids), tuple(pictures), tail, grounded)
 
@@ -144,14 +142,39 @@ def _object(tokenizer: Tokenizer, boxes: Sequence[Sequence[float]]) -> list[int]
     return [*ids, tokens.object_close] if ids else []
 
 
-def describe_prompt(source: Any, prompt: str | None = None, *, grounded: bool = True) -> Prompt:
-    """Ask for a description: "brief" (also None), "detailed", or the caller's own words."""
+GROUNDING = "<grounding>"
+
+
+def describe_prompt(
+    source: Any, prompt: str | None = None, *, grounded: bool = True, tagged: bool = False
+) -> Prompt:
+    """Ask for a description.
+
+    Args:
+        source: the picture.
+        prompt: "brief" (also None), "detailed", or how the text should begin. With transformers'
+            ``<grounding>`` in front it means what it means there: the same ids.
+        grounded: ask for boxes.
+        tagged: the prompt is written as for transformers, with tags: you answer for its form.
+            Otherwise markup in it is refused when it is compiled.
+
+    Raises:
+        PromptError: ``<grounding>`` in front and not `grounded`; `tagged` without a prompt.
+    """
     start = Prompt().image(source)
+    if tagged:
+        if prompt is None:
+            raise PromptError("tagged is said of a prompt, and there is none")
+        return start.tagged(prompt)
+    if prompt is not None and prompt.lstrip().startswith(GROUNDING):
+        if not grounded:
+            raise PromptError(f"the prompt asks for boxes ({GROUNDING}), and none are wanted")
+        prompt = prompt.lstrip().removeprefix(GROUNDING).strip()
     if grounded:
         start = start.grounding()
-    if prompt is None or prompt == "brief":
+    if prompt in (None, "brief", BRIEF):
         return start.text(BRIEF)
-    if prompt == "detailed":
+    if prompt in ("detailed", DETAILED):
         return replace(start.text(DETAILED), echo=False)
     return start.text(prompt)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kosmoscope.grammar import CellBox, EntityFound, Event, Malformed, Parser, TextToken
+from kosmoscope.grammar import CellBox, EntityTokens, Event, Malformed, Parser, TextToken
 from kosmoscope.tokens import Tokenizer
 
 
@@ -32,7 +32,7 @@ class ReadEntity:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """The next bit of the clean text."""
+    """Streaming: the caption grew by this text."""
 
     text: str
 
@@ -92,7 +92,7 @@ class StreamReader:
                     delta = self._write(self._tokenizer.piece(token_id))
                     if delta:
                         found.append(TextDelta(delta))
-                case EntityFound():
+                case EntityTokens():
                     found.append(self._entity(event))
                 case Malformed(index, reason):
                     self._warnings.append(f"token {index}: {reason}")
@@ -107,7 +107,7 @@ class StreamReader:
         self._text += visible
         return visible
 
-    def _entity(self, event: EntityFound) -> ReadEntity:
+    def _entity(self, event: EntityTokens) -> ReadEntity:
         start, end = self._offset(event.start), self._offset(event.stop)
         raw = self._text[start:end]
         phrase = raw.strip()

@@ -6,6 +6,7 @@ imports what it needs when it is used, so that importing the package stays fast.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from kosmoscope.draw import DrawStyle
     from kosmoscope.images import ImageSource, Picture
     from kosmoscope.segment import Segmentation, Segmenter
+
+
+def _exporter(to: str) -> Callable[..., Any]:
+    """Return the method `to_NAME`, which is `export(NAME)` with the type of its value."""
+
+    def method(self: Description, **options: Any) -> Any:
+        return self.export(to, **options)
+
+    method.__name__ = f"to_{to}"
+    method.__qualname__ = f"Description.to_{to}"
+    method.__doc__ = f"Return `export({to!r})`; see `kosmoscope.export.to_{to}` for its options."
+    return method
 
 
 class Description(GroundedCaption):
@@ -108,59 +121,43 @@ class Description(GroundedCaption):
 
         return annotate_svg(self, image_href=self.image.path, style=style or DrawStyle())
 
-    def to_coco(self, **options: Any) -> dict[str, Any]:
-        """Return COCO's detection JSON; see `kosmoscope.export.to_coco` for the options."""
-        from kosmoscope.export import to_coco
+    def export(self, to: str, path: str | PathLike[str] | None = None, **options: Any) -> Any:
+        """Write the description in another program's format, or return it without a path.
 
-        return to_coco([self], **options)
+        Args:
+            to: one of `kosmoscope.export.formats()`.
+            path: the file or folder to write; see `kosmoscope.export.export`.
+            options: as of `kosmoscope.export.export`: `vocabulary`, `overwrite` and so on.
+
+        Returns:
+            The path; without one what the format's own function returns: of "coco" a dict, of
+            "csv" a text, of "yolo" the files by name.
+
+        Raises:
+            OptionError: no such format, or no such option; the path exists.
+            OutputError: it cannot be written.
+            KosmoscopeError: a library is missing.
+        """
+        from kosmoscope.export import export, exported
+
+        if path is None:
+            return exported([self], to, **options)
+        return export([self], Path(path), to, **options)
+
+    to_coco: Callable[..., dict[str, Any]] = _exporter("coco")
+    to_yolo: Callable[..., dict[str, str]] = _exporter("yolo")
+    to_voc: Callable[..., dict[str, str]] = _exporter("voc")
+    to_labelme: Callable[..., dict[str, Any]] = _exporter("labelme")
+    to_labelstudio: Callable[..., list[dict[str, Any]]] = _exporter("labelstudio")
+    to_csv: Callable[..., str] = _exporter("csv")
+    to_html: Callable[..., str] = _exporter("html")
+    to_markdown: Callable[..., str] = _exporter("markdown")
 
     def to_coco_captions(self) -> dict[str, Any]:
         """Return COCO's captions JSON."""
         from kosmoscope.export import to_coco_captions
 
         return to_coco_captions([self])
-
-    def to_yolo(self, **options: Any) -> dict[str, str]:
-        """Return Ultralytics YOLO's files, name -> text; see `kosmoscope.export.to_yolo`."""
-        from kosmoscope.export import to_yolo
-
-        return to_yolo([self], **options)
-
-    def to_voc(self, **options: Any) -> dict[str, str]:
-        """Return Pascal VOC's files, name -> XML; see `kosmoscope.export.to_voc`."""
-        from kosmoscope.export import to_voc
-
-        return to_voc([self], **options)
-
-    def to_labelme(self, **options: Any) -> dict[str, Any]:
-        """Return LabelMe's files, name -> data; see `kosmoscope.export.to_labelme`."""
-        from kosmoscope.export import to_labelme
-
-        return to_labelme([self], **options)
-
-    def to_labelstudio(self, **options: Any) -> list[dict[str, Any]]:
-        """Return Label Studio's tasks with predictions; see `kosmoscope.export.to_labelstudio`."""
-        from kosmoscope.export import to_labelstudio
-
-        return to_labelstudio([self], **options)
-
-    def to_csv(self, **options: Any) -> str:
-        """Return a table with a row for each box; see `kosmoscope.export.to_csv`."""
-        from kosmoscope.export import to_csv
-
-        return to_csv([self], **options)
-
-    def to_html(self, **options: Any) -> str:
-        """Return a small page; see `kosmoscope.export.to_html`."""
-        from kosmoscope.export import to_html
-
-        return to_html([self], **options)
-
-    def to_markdown(self, **options: Any) -> str:
-        """Return a document; see `kosmoscope.export.to_markdown`."""
-        from kosmoscope.export import to_markdown
-
-        return to_markdown([self], **options)
 
     def to_links(self) -> str:
         """Return the caption with Kosmos-2's own links: ``[a dog](<patch_index_...>)``."""
@@ -176,9 +173,7 @@ class Description(GroundedCaption):
 
     def to_arrow(self, **options: Any) -> Any:
         """Return a `pyarrow.Table` with a row for each box (extra ``parquet``)."""
-        from kosmoscope.export import to_arrow
-
-        return to_arrow([self], **options)
+        return self.export("parquet", **options)
 
     def to_pandas(self, **options: Any) -> Any:
         """Return a `pandas.DataFrame` with a row for each box (extra ``pandas``)."""

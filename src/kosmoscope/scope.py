@@ -13,15 +13,14 @@ from typing import Unpack
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
 from kosmoscope.engine.generate import Clock, Request, Token, generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
-from kosmoscope.errors import OptionError, PromptError
+from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
+from kosmoscope.files.checked import read_object
 from kosmoscope.grammar import Grammar
 from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
-from kosmoscope.model.convert import ensure_converted
+from kosmoscope.kinds import KINDS
 from kosmoscope.model.converted import Converted
-from kosmoscope.model.hub import cached, resolve
-from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import ALIASES, display_name, is_converted, is_known_name
-from kosmoscope.model.quantization import PRECISIONS, Precision
+from kosmoscope.model.kind import KOSMOS2
+from kosmoscope.model.quantization import Precision
 from kosmoscope.outcome import Context, describe_tokens, entity_of
 from kosmoscope.prompts import (
     CompiledPrompt,
@@ -32,10 +31,12 @@ from kosmoscope.prompts import (
     refer_prompt,
 )
 from kosmoscope.reading import ReadEntity, StreamReader
-from kosmoscope.reading import TextDelta as ReadDelta
+from kosmoscope.reading import TextDelta as TextDelta
 from kosmoscope.results import Description
 from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
+from kosmoscope.store.convert import load_model
+from kosmoscope.store.installed import cached, known_name
 from kosmoscope.tokens import Tokenizer
 from kosmoscope.types import Entity, ImageInfo, Timing
 
@@ -54,13 +55,6 @@ class EncodedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Streaming: the caption grew by this text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class EntityFound:
     """Streaming: an entity is complete, with all its boxes."""
 
@@ -76,12 +70,22 @@ class Finished:
 
 Event = TextDelta | EntityFound | Finished
 
-KOSMOS2 = "kosmos-2"
+_BEST = "kosmos-2"
 
 
 def default_model() -> str:
     """Return "kosmos-2" if its files are in the hub's cache, otherwise "pocket"."""
-    return KOSMOS2 if cached(ALIASES[KOSMOS2]) is not None else "pocket"
+    return _BEST if cached(_BEST, [KOSMOS2]) is not None else "pocket"
+
+
+def fallback_note(default: str) -> str | None:
+    """Return what to tell whoever gets this default model, unless it is the one one expects."""
+    if default == _BEST:
+        return None
+    return (
+        f"{_BEST} is not on this machine (get it with `kosmoscope pull {_BEST}`); "
+        f"using {default}, a tiny model for trying things out"
+    )
 
 
 def load(
@@ -109,28 +113,15 @@ def load(
         CheckpointError: a file of the model is wrong; the message names it.
         OptionError: an unknown precision, or another one than the converted folder's.
     """
-    if precision is not None and precision not in PRECISIONS:
-        raise OptionError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     wanted = name_or_path
     if wanted is None:
         wanted = default_model()
-        if wanted != KOSMOS2:
-            warnings.warn(
-                f"{KOSMOS2} is not on this machine (get it with `kosmoscope pull {KOSMOS2}`); "
-                f"using {wanted}, a tiny model for trying things out",
-                stacklevel=2,
-            )
-    folder = resolve(wanted)
-    if is_converted(folder):
-        converted = Converted.open(folder)
-        if precision not in (None, converted.manifest.precision):
-            raise OptionError(
-                f"{folder}: converted to {converted.manifest.precision}, asked for {precision}"
-            )
-    else:
-        named = isinstance(wanted, str) and (is_known_name(wanted) or not Path(wanted).exists())
-        name = display_name(str(wanted)) if named else folder.resolve().name
-        converted = ensure_converted(folder, precision or "int8", name=name, progress=progress)
+        if note := fallback_note(wanted):
+            warnings.warn(note, stacklevel=2)
+    other = known_name(wanted, KINDS) if isinstance(wanted, str) else None
+    if other is not None and other is not KOSMOS2:
+        raise ModelNotFoundError(f"{wanted}: {other.title}; expected a {KOSMOS2.title} model")
+    converted = load_model(KOSMOS2, wanted, precision, progress)
     return Scope(converted, threads=threads, limits=limits)
 
 
@@ -147,9 +138,9 @@ class Scope:
         self.tokenizer = Tokenizer.from_file(converted.folder / "tokenizer.json")
         self.engine = Engine(converted, self.tokenizer.tokens, threads)
         file = converted.folder / "preprocessor_config.json"
-        self.pixel_spec = PixelSpec.from_config(read_object(file), str(file))
+        self.pixel_spec = PixelSpec.from_config(read_object(file, CheckpointError), str(file))
         self.model = converted.manifest.name
-        self.precision: Precision = converted.manifest.precision
+        self.precision = converted.precision
         self.source_sha256 = converted.manifest.source_sha256[:16]
         """First digits of the hash of the checkpoint that it was converted from."""
         self.limits = limits or Limits()
@@ -188,20 +179,24 @@ class Scope:
         prompt: str | None = None,
         *,
         grounded: bool = True,
+        tagged: bool = False,
         **options: Unpack[GenerationKeywords],
     ) -> Description:
         """Describe a picture, with boxes for the phrases.
 
         Args:
             image: the picture.
-            prompt: "brief" (the default), "detailed", or how the text should begin.
+            prompt: "brief" (the default), "detailed", or how the text should begin; transformers'
+                ``<grounding>`` may stand in front.
             grounded: ask for boxes.
+            tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
             options: of the generation.
 
         Raises:
             ImageError, PromptError, OptionError: see `kosmoscope.errors`.
         """
-        return self.complete([describe_prompt(image, prompt, grounded=grounded)], **options)[0]
+        asked = describe_prompt(image, prompt, grounded=grounded, tagged=tagged)
+        return self.complete([asked], **options)[0]
 
     def ground(
         self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[GenerationKeywords]
@@ -342,13 +337,13 @@ class Scope:
 
     def _events(
         self,
-        items: Sequence[ReadDelta | ReadEntity],
+        items: Sequence[TextDelta | ReadEntity],
         context: Context,
         tokens: Sequence[Token],
     ) -> Iterator[Event]:
         for item in items:
-            if isinstance(item, ReadDelta):
-                yield TextDelta(item.text)
+            if isinstance(item, TextDelta):
+                yield item
             else:
                 yield EntityFound(entity_of(item, context, tokens))
 

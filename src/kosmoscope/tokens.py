@@ -20,7 +20,7 @@ import tokenizers
 
 from kosmoscope.errors import BoxError, PromptError, TokenizerError
 from kosmoscope.files.text import reason
-from kosmoscope.types import XYXY, check_xyxy_norm
+from kosmoscope.geometry import XYXY, check_xyxy_norm
 
 TAGS = (
     "</doc>",
@@ -150,6 +150,11 @@ def cells_to_xyxy(upper_left: int, lower_right: int, side: int) -> XYXY:
     return ((left + 0.5) / side, (top + 0.5) / side, (right + 0.5) / side, (bottom + 0.5) / side)
 
 
+def location_token(cell: int) -> str:
+    """Return how the location token of a cell (0 .. side * side - 1) is written."""
+    return f"<patch_index_{cell:04d}>"
+
+
 def xyxy_to_cells(xyxy: Sequence[float], side: int) -> tuple[int, int]:
     """Return the cells of a normalised box's upper left and lower right corners.
 
@@ -165,9 +170,18 @@ def xyxy_to_cells(xyxy: Sequence[float], side: int) -> tuple[int, int]:
     Raises:
         BoxError: not four finite numbers in 0..1 with x1 < x2 and y1 < y2.
     """
-    x1, y1, x2, y2 = check_xyxy_norm(xyxy)
+    return covering_cells(check_xyxy_norm(xyxy), side)
+
+
+def covering_cells(xyxy_norm: XYXY, side: int) -> tuple[int, int]:
+    """Return what `xyxy_to_cells` does, of any four finite numbers.
+
+    Corners outside the picture go to the cells at its edge; an empty or inverted box takes those
+    from its first corner on, one row or column of them.
+    """
+    x1, y1, x2, y2 = xyxy_norm
     last = side - 1
-    left, top = min(math.floor(x1 * side), last), min(math.floor(y1 * side), last)
+    left, top = (min(max(math.floor(edge * side), 0), last) for edge in (x1, y1))
     right = min(max(math.ceil(x2 * side - 1), left), last)
     bottom = min(max(math.ceil(y2 * side - 1), top), last)
     return top * side + left, bottom * side + right
@@ -264,7 +278,10 @@ class Tokenizer:
             raise PromptError("the text is empty; expected at least one word")
         found = self._markup.search(text)
         if found:
-            raise PromptError(f"the text contains the markup {found[0]!r}; expected plain text")
+            raise PromptError(
+                f"the text contains the markup {found[0]!r}; expected plain text (a prompt with "
+                "tags has to be marked as tagged)"
+            )
         ids = self.encode_tagged(text)
         # Normalisation can make markup of look-alikes (full-width '＜s＞'): the unigram model knows
         # the special tokens' names as pieces.
@@ -366,9 +383,9 @@ def _token_set(contents: Sequence[str], special: set[int]) -> TokenSet:
         raise TokenizerError("not a Kosmos-2 tokenizer: without location tokens <patch_index_0000>")
     first = locations[0][0]
     for cell, (i, content) in enumerate(locations):
-        if i != first + cell or content != f"<patch_index_{cell:04d}>":
+        if i != first + cell or content != location_token(cell):
             raise TokenizerError(
-                f"id {i} is {content}; expected <patch_index_{cell:04d}> at id {first + cell}"
+                f"id {i} is {content}; expected {location_token(cell)} at id {first + cell}"
             )
     return TokenSet(
         bos=ids["<s>"],

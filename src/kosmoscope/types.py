@@ -10,49 +10,21 @@ Frames of reference
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from kosmoscope.errors import BoxError, InputError
+from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked, json_object
+from kosmoscope.geometry import XYXY as XYXY
+from kosmoscope.geometry import norm_to_px
 
 SCHEMA_VERSION = 1
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-XYXY = tuple[float, float, float, float]
-FinishReason = Literal["stop", "length", "complete", "cancelled"]
-
-
-def check_xyxy_norm(xyxy: Sequence[float]) -> XYXY:
-    """Return a normalised box as four Python floats.
-
-    Args:
-        xyxy: any sequence of four numbers (tuple, list, array row), normalised to 0..1.
-
-    Raises:
-        BoxError: not four numbers, not finite, outside 0..1, inverted or empty.
-    """
-    try:
-        if isinstance(xyxy, (str, bytes)):
-            raise TypeError
-        values = tuple(float(v) for v in xyxy)
-    except (TypeError, ValueError, OverflowError) as e:
-        shown = " ".join(repr(xyxy).split())[:80]
-        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {shown}") from e
-    if len(values) != 4:
-        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {len(values)}")
-    x1, y1, x2, y2 = values
-    if not all(math.isfinite(v) for v in values):
-        raise BoxError(f"box {values} has a number that is not finite")
-    if not all(0.0 <= v <= 1.0 for v in values):
-        raise BoxError(f"box {values} leaves the picture: normalised corners lie in 0..1")
-    if not (x2 > x1 and y2 > y1):
-        raise BoxError(f"box {values} is empty or inverted: expected x1 < x2 and y1 < y2")
-    return (x1, y1, x2, y2)
+FinishReason = Literal["stop", "length", "complete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +63,7 @@ class Box:
         refined: XYXY | None = None,
     ) -> Box:
         """Build a box from normalised corners and the picture's (width, height) in pixels."""
-        w, h = image_wh
-        x1, y1, x2, y2 = xyxy
-        return cls(xyxy, (x1 * w, y1 * h, x2 * w, y2 * h), score, refined)
+        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +131,7 @@ class GroundedCaption:
     """The generated tokens, without the prompt."""
     finish_reason: FinishReason
     """stop: the model ended; length: `max_new_tokens` reached; complete: the task's own end
-    (a grounded phrase got its boxes); cancelled: the caller stopped it."""
+    (a grounded phrase got its boxes)."""
     timing: Timing = field(default_factory=Timing)
     warnings: tuple[str, ...] = ()
     """What could not be read as well-formed grounded text, in words."""

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 from kosmoscope.errors import BoxError
-from kosmoscope.types import XYXY, ImageInfo, check_xyxy_norm
+from kosmoscope.geometry import XYXY, check_xyxy, check_xyxy_norm, px_to_norm
+from kosmoscope.types import ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class TypedBox:
         w, h = image.width, image.height
         if x1 < 0 or y1 < 0 or x2 > w or y2 > h:
             raise BoxError(f"box {x1:g},{y1:g},{x2:g},{y2:g} leaves the picture of {w}x{h} pixels")
-        return check_xyxy_norm((x1 / w, y1 / h, x2 / w, y2 / h))
+        return check_xyxy_norm(px_to_norm(self.xyxy, (w, h)))
 
 
 def typed_box(text: str, *, pixels: bool) -> TypedBox:
@@ -48,9 +49,4 @@ def typed_box(text: str, *, pixels: bool) -> TypedBox:
             if all(map(math.isfinite, values)) and max(values) > 1:
                 raise BoxError(f"{e}; for pixels add --pixels") from e
             raise
-    x1, y1, x2, y2 = values
-    if not all(map(math.isfinite, values)):
-        raise BoxError(f"box {text!r} has a number that is not finite")
-    if not (x2 > x1 and y2 > y1):
-        raise BoxError(f"box {text!r} is empty or inverted: expected x1 < x2 and y1 < y2")
-    return TypedBox((x1, y1, x2, y2), pixels=True)
+    return TypedBox(check_xyxy(values, shown=repr(text)), pixels=True)

@@ -18,6 +18,7 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
+from kosmoscope.segment.registry import SEGMENTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,7 +98,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--segmenter",
-            metavar="classical|sam|PATH",
+            metavar="|".join((*SEGMENTERS.names(), "NAME", "FOLDER")),
             help="Measure masks too, where the data have them.",
         ),
     ] = None,
@@ -204,6 +205,7 @@ def _check_target(path: Path | None) -> None:
 
 def _write(path: Path | None, chunks: list[str] | Iterator[str]) -> None:
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, chunks)
 
 

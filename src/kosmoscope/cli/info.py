@@ -13,7 +13,9 @@ from kosmoscope.cli import options as o
 from kosmoscope.cli import terminal
 from kosmoscope.cli.models import model_dict, models_table
 from kosmoscope.cli.options import Format, help_text
-from kosmoscope.model import paths
+from kosmoscope.kinds import KINDS
+from kosmoscope.store.folders import converted_root, hub_cache
+from kosmoscope.store.installed import installed
 
 _PACKAGES = (
     "onnxruntime",
@@ -37,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 def info(format: o.FormatOption = Format.TEXT) -> None:
     """Show versions, threads, providers, cache folders and models; put it into a bug report."""
-    found = paths.installed()
+    found = installed(KINDS)
     facts = _facts()
     if format is Format.JSON:
         models = [model_dict(model) for model in found]
@@ -66,7 +68,7 @@ def _facts() -> dict[str, Any]:
         "threads": thread_count(None),
         "providers": list(providers()[1]),
         "default_model": default_model(),
-        "caches": {"converted": str(paths.converted_root()), "hub": str(paths.hub_cache())},
+        "caches": {"converted": str(converted_root()), "hub": str(hub_cache())},
     }
 
 

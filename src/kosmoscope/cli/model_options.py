@@ -35,14 +35,11 @@ class ModelOptions:
         """Return the model to use; say so on stderr if it is not the one that one would expect."""
         if self.name is not None:
             return self.name
-        from kosmoscope.scope import KOSMOS2, default_model
+        from kosmoscope.scope import default_model, fallback_note
 
         model = default_model()
-        if model != KOSMOS2:
-            terminal.note(
-                f"{KOSMOS2} is not on this machine (get it with `kosmoscope pull {KOSMOS2}`); "
-                f"using {model}, a tiny model for trying things out"
-            )
+        if note := fallback_note(model):
+            terminal.note(note)
         return model
 
     def load(self) -> Scope:

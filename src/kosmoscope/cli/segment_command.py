@@ -24,9 +24,9 @@ from kosmoscope.cli.segment_files import (
 )
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
+from kosmoscope.export import FORMATS, export, formats
 from kosmoscope.files.locks import locked
-
-_FORMATS = "coco-instances|coco-panoptic|yolo-seg|labelme-polygons"
+from kosmoscope.segment.registry import SEGMENTERS
 
 
 def register(app: typer.Typer) -> None:
@@ -84,8 +84,8 @@ def segment(
         str,
         typer.Option(
             "--segmenter",
-            metavar="classical|sam|NAME|FOLDER",
-            help="classical needs no weights, sam those of a Segment-Anything checkpoint.",
+            metavar="|".join((*SEGMENTERS.names(), "NAME", "FOLDER")),
+            help=", ".join(kind.summary for kind in SEGMENTERS) + ".",
         ),
     ] = "classical",
     regions: Annotated[
@@ -100,7 +100,7 @@ def segment(
         str | None,
         typer.Option(
             "--to",
-            metavar=_FORMATS,
+            metavar="|".join(formats("segmentations")),
             help="Write all pictures' segments as FOLDER/NAME too (with --output).",
         ),
     ] = None,
@@ -143,11 +143,10 @@ def segment(
     for name, value in (("--cutout", cutout), ("--to", to), ("--overwrite", overwrite)):
         if value and output is None:
             raise OptionError(f"{name} goes with --output FOLDER")
-    from kosmoscope.export import SEGMENT_FORMATS
     from kosmoscope.segment.run import load_segmenter
 
-    if to is not None and to not in SEGMENT_FORMATS:
-        raise OptionError(f"--to {to}: expected one of {', '.join(SEGMENT_FORMATS)}")
+    if to is not None and to not in formats("segmentations"):
+        raise OptionError(f"--to {to}: expected one of {', '.join(formats('segmentations'))}")
     model.check()
     from kosmoscope.cli.segment_pictures import Asked, segment_pictures
 
@@ -194,9 +193,8 @@ def segment(
 def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
     """Export what this command and its earlier runs wrote, one picture in memory at a time."""
     if to is not None and files:
-        from kosmoscope.export import export_segmentations
-
-        export_segmentations(SegmentFiles(files), output / to, to, overwrite=True)
+        out = output / f"{to}{FORMATS.get(to).suffix}"
+        export(SegmentFiles(files), out, to, overwrite=True)
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

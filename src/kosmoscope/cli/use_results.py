@@ -22,14 +22,13 @@ from kosmoscope.cli.annotated import (
 from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.options import Format, add_commands
 from kosmoscope.errors import ImageError, InputError, OptionError
+from kosmoscope.export import FORMATS, formats
 from kosmoscope.files.text import one_line
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Result
     from kosmoscope.export import Report, Vocabulary
 
-_FORMATS = "coco|yolo|voc|labelme|labelstudio|csv|parquet|jsonl|markdown|html|tagged"
-_SUFFIXES = {"markdown": "md", "tagged": "txt", "jsonl": "jsonl"}
 
 Results = Annotated[
     str,
@@ -149,15 +148,15 @@ def gallery(
 
 def export(
     results: Results,
-    to: Annotated[str, typer.Option("--to", metavar=_FORMATS, help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(formats()), help="The format.")],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="PATH",
-            help="A folder for coco, yolo, voc, labelme and labelstudio, otherwise a file; "
-            "RESULTS/export-FORMAT unless given.",
+            help="The file or folder to write; RESULTS/export-FORMAT unless given. Folders: "
+            f"{', '.join(name for name in formats() if not FORMATS.get(name).suffix)}.",
         ),
     ] = None,
     vocabulary: Annotated[
@@ -177,7 +176,8 @@ def export(
         typer.Option(
             "--pictures",
             metavar="none|link|copy",
-            help="Put the pictures into the folder too (coco, yolo, voc, labelme).",
+            help="Put the pictures into the folder too "
+            f"({', '.join(f.name for f in FORMATS if f.pictures is not None)}).",
         ),
     ] = "none",
     overwrite: Annotated[
@@ -191,16 +191,14 @@ def export(
     [cyan]kosmoscope export out --to coco --vocabulary heads[/]
     [cyan]kosmoscope export out --to csv -o boxes.csv[/]
     """
-    from kosmoscope.export import Report, export, formats
+    from kosmoscope.export import Report, export
 
     if to not in formats():
         raise OptionError(f"--to {to}: expected one of {', '.join(formats())}")
     if output is None:
         if not Path(results).is_dir():
             raise OptionError(f"{results} is no folder: say where to with --output PATH")
-        folder = to in ("coco", "yolo", "voc", "labelme", "labelstudio")
-        suffix = "" if folder else f".{_SUFFIXES.get(to, to)}"
-        output = Path(results) / f"export-{to}{suffix}"
+        output = Path(results) / f"export-{to}{FORMATS.get(to).suffix}"
     report = Report()
     out = export(
         (result.description for result in _read(results)),

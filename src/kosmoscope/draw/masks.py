@@ -12,6 +12,7 @@ from kosmoscope.draw.plan import Plan, make_plan
 from kosmoscope.draw.raster import check_rgb, draw_leader, draw_plate, draw_strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.errors import InputError
+from kosmoscope.geometry import px_to_norm
 from kosmoscope.masks import LabelMap
 from kosmoscope.types import Box, Entity, GroundedCaption
 
@@ -89,10 +90,8 @@ def _described(segmentation: LabelMap) -> tuple[GroundedCaption, list[int]]:
         words += ", " if words else ""
         span = (len(words), len(words) + len(segment.phrase))
         words += f"{segment.phrase} {percent[segment.id]:.0f} %"
-        x1, y1, x2, y2 = box
-        w, h = image.width, image.height
-        xyxy = (x1 / w, y1 / h, x2 / w, y2 / h)
-        boxes = (Box.of(xyxy, (w, h), segment.score),)
+        image_wh = (image.width, image.height)
+        boxes = (Box.of(px_to_norm(box, image_wh), image_wh, segment.score),)
         entities.append(Entity(segment.phrase, span, boxes))
         ids.append(segment.id)
     named = sum(percent[i] for i in ids)

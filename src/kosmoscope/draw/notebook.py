@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ def caption_html(description: GroundedCaption, rgb: NDArray[np.uint8] | None) ->
         svg = annotate_svg(description).encode("utf-8", "replace")
         shown = _picture("image/svg+xml", svg)
     else:
-        shown = _jpeg(annotate(rgb, description))
+        # Drawn in the size in which it is seen: lines and words stay readable.
+        shown = _jpeg(annotate(_small(rgb), description))
     colours = picture_colours(e.phrase for e in description.entities)
     words = "".join(
         html.escape(clean(text)).join(_ends(text))
@@ -51,7 +53,17 @@ def label_map_html(labels: LabelMap, rgb: NDArray[np.uint8] | None) -> str:
         rgb = np.array(colours, np.uint8)[labels.labels]
     percent = labels.areas_percent()
     named = [_word(f"{s.phrase} {percent[s.id]:.0f} %", colours[s.id]) for s in labels.segments]
-    return _figure(_jpeg(draw_segmentation(rgb, labels)), ", ".join(named) or "(no segments)")
+    small = _small(rgb)
+    height, width, _ = small.shape
+    rows, columns = (
+        np.arange(to) * of // to for to, of in zip((height, width), rgb.shape[:2], strict=True)
+    )
+    seen = replace(
+        labels,
+        image=replace(labels.image, width=width, height=height),
+        labels=labels.labels[np.ix_(rows, columns)],
+    )
+    return _figure(_jpeg(draw_segmentation(small, seen)), ", ".join(named) or "(no segments)")
 
 
 def _ends(text: str) -> tuple[str, str]:
@@ -65,11 +77,15 @@ def _word(text: str, colour: RGB) -> str:
     return f'<span style="{style.format(*colour)}">{html.escape(clean(text))}</span>'
 
 
-def _jpeg(rgb: NDArray[np.uint8]) -> str:
-    out = io.BytesIO()
+def _small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(rgb)
     image.thumbnail((WIDTH_PX, 4 * WIDTH_PX), reducing_gap=3.0)
-    image.save(out, "JPEG", quality=85)
+    return np.asarray(image)
+
+
+def _jpeg(rgb: NDArray[np.uint8]) -> str:
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=85)
     return _picture("image/jpeg", out.getvalue())
 
 

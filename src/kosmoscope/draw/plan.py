@@ -11,7 +11,8 @@ from kosmoscope.draw.palette import RGB, picture_colours
 from kosmoscope.draw.strip import Strip, make_strip
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.draw.text import clean, measure, shorten
-from kosmoscope.types import GroundedCaption, check_xyxy_norm
+from kosmoscope.geometry import area, check_xyxy_norm, norm_to_px
+from kosmoscope.types import GroundedCaption
 
 DARK: RGB = (8, 9, 11)
 """Of plates and of the rim around lines."""
@@ -108,7 +109,7 @@ def make_plan(description: GroundedCaption, image_wh: tuple[int, int], style: Dr
     owners = [(i, j) for i, e in enumerate(entities) for j in range(len(e.boxes))]
     xyxy = [check_xyxy_norm(entities[i].boxes[j].xyxy) for i, j in owners]
     rects = _insets(
-        [_rect(row) for row in whole_boxes([_scaled(b, w, h) for b in xyxy], image_wh)],
+        [_rect(row) for row in whole_boxes([norm_to_px(b, image_wh) for b in xyxy], image_wh)],
         line + rim,
     )
     frames = [
@@ -117,7 +118,7 @@ def make_plan(description: GroundedCaption, image_wh: tuple[int, int], style: Dr
     ]
     # One phrase's boxes: the largest carries the words, the others its number.
     largest = {
-        i: max((k for k, o in enumerate(owners) if o[0] == i), key=lambda k: _area(rects[k]))
+        i: max((k for k, o in enumerate(owners) if o[0] == i), key=lambda k: area(rects[k]))
         for i, _ in owners
     }
     contents = [
@@ -136,7 +137,7 @@ def make_plan(description: GroundedCaption, image_wh: tuple[int, int], style: Dr
     if style.caption:
         size = max(_TEXT_FLOOR_PX, round(1.1 * text_px))
         strip = make_strip(description.caption, entities, colours, w, size)
-    order = sorted(range(len(frames)), key=lambda k: (-_area(rects[k]), k))
+    order = sorted(range(len(frames)), key=lambda k: (-area(rects[k]), k))
     return Plan(
         image_wh,
         tuple(frames[k] for k in order),
@@ -237,14 +238,6 @@ def _score(score: float | None) -> str:
     return "" if score is None else f"{score:.2f}"
 
 
-def _scaled(b: tuple[float, float, float, float], w: int, h: int) -> tuple[float, ...]:
-    return (b[0] * w, b[1] * h, b[2] * w, b[3] * h)
-
-
 def _rect(row: Sequence[int]) -> Rect:
     x1, y1, x2, y2 = (int(v) for v in row)
     return (x1, y1, x2, y2)
-
-
-def _area(rect: Rect) -> int:
-    return (rect[2] - rect[0]) * (rect[3] - rect[1])

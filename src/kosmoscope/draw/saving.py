@@ -16,7 +16,7 @@ from PIL import Image
 from kosmoscope.draw.raster import check_rgb
 from kosmoscope.errors import ImageNotFoundError, OptionError, OutputError
 from kosmoscope.files.writing import write_file
-from kosmoscope.images.door import PILLOW_RAISES, quiet
+from kosmoscope.images.reader import PILLOW_RAISES, quiet
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1}

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kosmoscope.geometry import XYXY
 from kosmoscope.tokens import cells_to_xyxy
-from kosmoscope.types import XYXY
 
 
 @dataclass(frozen=True, slots=True)

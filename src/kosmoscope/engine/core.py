@@ -17,7 +17,8 @@ from kosmoscope.engine.pack import Feed, Pack
 from kosmoscope.engine.sessions import open_session, thread_count
 from kosmoscope.errors import CheckpointError, PromptError
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import EMBEDDINGS, Converted
+from kosmoscope.model.converted import Converted
+from kosmoscope.model.names import EMBEDDINGS
 from kosmoscope.tokens import TokenSet
 
 

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import tarfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.errors import BoxError, CorruptImageError, ImageError, InputError, OptionError
+from kosmoscope.errors import CorruptImageError, ImageError, InputError, OptionError
+from kosmoscope.files.checked import checked, json_object, read_object
 from kosmoscope.files.text import reason
+from kosmoscope.geometry import XYXY, area, check_xyxy_norm
 from kosmoscope.images import Limits, read_image
-from kosmoscope.types import XYXY, check_xyxy_norm
 
 HELD_OUT_SHARE = 0.12
 HELD_OUT_SHARES: Mapping[str, float] = {"coco": 0.25}
@@ -44,27 +44,47 @@ def held_out(set_name: str, file: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A labelled box; `stuff` is a region such as sky, as against a countable thing."""
+    """A labelled box; `stuff` is a region such as sky, as against a countable thing.
+
+    Raises:
+        InputError: no label, or no box (`check_xyxy_norm`).
+    """
 
     label: str
     xyxy: XYXY
     stuff: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.label.strip():
+            raise InputError("has no 'label'")
+        check_xyxy_norm(self.xyxy)
+
     @property
     def area(self) -> float:
         """Share of the picture."""
-        x1, y1, x2, y2 = self.xyxy
-        return (x2 - x1) * (y2 - y1)
+        return area(self.xyxy)
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A phrase with the boxes that are right for it, as in RefCOCO and Flickr30k Entities."""
+    """A phrase with the boxes that are right for it, as in RefCOCO and Flickr30k Entities.
+
+    Raises:
+        InputError: no phrase, or no box.
+    """
 
     phrase: str
     boxes: tuple[XYXY, ...]
     context: str = ""
     """Text of the caption before the phrase; it is put in front of it when the model is asked."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phrase", self.phrase.strip())
+        object.__setattr__(self, "context", self.context.strip())
+        if not self.phrase or not self.boxes:
+            raise InputError("expected text in 'phrase' and at least one box in 'boxes'")
+        for box in self.boxes:
+            check_xyxy_norm(box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,16 +307,50 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: not UTF-8: {e.reason} at byte {e.start}") from e
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredRecord:
+    """A line of `<set>.jsonl`. Null is as good as not there."""
+
+    file: str
+    width: int | None = None
+    height: int | None = None
+    boxes: tuple[Truth, ...] | None = None
+    captions: tuple[str, ...] | None = None
+    scene: str | None = None
+    label: str | None = None
+    labels_complete: bool | None = None
+    phrases: tuple[Expression, ...] | None = None
+
+    def record(self, set_name: str) -> Record:
+        parts = PurePosixPath(self.file)
+        if not self.file or "\0" in self.file or parts.is_absolute() or ".." in parts.parts:
+            raise InputError(f"'file' is {self.file!r}; expected a picture's name inside the set")
+        w, h = self.width or 0, self.height or 0
+        if min(w, h) < 0 or (w == 0) != (h == 0):
+            raise InputError(f"'width' and 'height' are {w} and {h}; expected pixels")
+        return Record(
+            set_name,
+            self.file,
+            self.boxes or (),
+            self.captions or (),
+            self.scene,
+            self.label,
+            bool(self.labels_complete),
+            self.phrases or (),
+            (w, h) if w else None,
+        )
+
+
 def _records(lines: Sequence[str], name: str, path: Path) -> Iterator[Record]:
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = _record(json.loads(line), name)
+            record = checked(json_object(line), _StoredRecord).record(name)
             if record.file in seen:
                 raise InputError(f"the file {record.file!r} has a record already")
-        except (ValueError, RecursionError) as e:  # JSON's errors, and ours
+        except InputError as e:
             raise InputError(f"{path}: line {number}: {reason(e)}") from e
         seen.add(record.file)
         yield record
@@ -304,83 +358,10 @@ def _records(lines: Sequence[str], name: str, path: Path) -> Iterator[Record]:
         raise InputError(f"{path}: has no records")
 
 
-def _record(data: Any, set_name: str) -> Record:
-    if not isinstance(data, dict):
-        raise InputError("expected a JSON object")
-    file = _typed(data, "file", str, None)
-    parts = PurePosixPath(file or "")
-    if not file or "\0" in file or parts.is_absolute() or ".." in parts.parts:
-        raise InputError(f"'file' is {file!r}; expected a picture's name inside the set")
-    sides = [_typed(data, side, int, 0) for side in ("width", "height")]
-    if min(sides) < 0 or (0 in sides and any(sides)):
-        raise InputError(f"'width' and 'height' are {sides[0]} and {sides[1]}; expected pixels")
-    return Record(
-        set_name,
-        file,
-        tuple(_truth(b, i) for i, b in enumerate(_typed(data, "boxes", list, []), 1)),
-        tuple(_texts(_typed(data, "captions", list, []), "captions")),
-        _typed(data, "scene", str, None),
-        _typed(data, "label", str, None),
-        bool(_typed(data, "labels_complete", bool, False)),
-        tuple(_expression(e, i) for i, e in enumerate(_typed(data, "phrases", list, []), 1)),
-        (sides[0], sides[1]) if all(sides) else None,
-    )
-
-
-def _typed(data: Mapping[str, Any], key: str, kind: type, missing: Any) -> Any:
-    value = data.get(key)
-    if value is None:
-        return missing
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        names = {str: "text", int: "a whole number", list: "a list", bool: "true or false"}
-        raise InputError(f"{key!r} is {value!r:.60}; expected {names[kind]}")
-    return value
-
-
-def _texts(values: Collection[Any], key: str) -> Iterator[str]:
-    for value in values:
-        if not isinstance(value, str):
-            raise InputError(f"{key!r} has {value!r:.60}; expected text")
-        yield value
-
-
-def _xyxy(value: Any, where: str) -> XYXY:
-    if not isinstance(value, list) or any(type(v) not in (int, float) for v in value):
-        raise InputError(f"{where}: 'xyxy' is {value!r:.60}; expected four numbers")
-    try:
-        return check_xyxy_norm(value)
-    except BoxError as e:
-        raise InputError(f"{where}: {e}") from e
-
-
-def _truth(data: Any, number: int) -> Truth:
-    where = f"box {number}"
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected an object with 'label' and 'xyxy'")
-    label = _typed(data, "label", str, None)
-    if not label or not label.strip():
-        raise InputError(f"{where}: has no 'label'")
-    stuff = bool(_typed(data, "stuff", bool, False))
-    return Truth(label, _xyxy(data.get("xyxy"), where), stuff)
-
-
-def _expression(data: Any, number: int) -> Expression:
-    where = f"phrase {number}"
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected an object with 'phrase' and 'boxes'")
-    phrase = _typed(data, "phrase", str, None)
-    boxes = _typed(data, "boxes", list, [])
-    if not phrase or not phrase.strip() or not boxes:
-        raise InputError(f"{where}: expected text in 'phrase' and at least one box in 'boxes'")
-    found = tuple(_xyxy(b, where) for b in boxes)
-    return Expression(phrase.strip(), found, _typed(data, "context", str, "").strip())
-
-
 def _classes(path: Path) -> dict[int, str]:
     if not path.exists():
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return {int(index): str(label) for index, label in data.items()}
-    except (OSError, ValueError, AttributeError, RecursionError) as e:
+        return checked(read_object(path), dict[int, str])
+    except InputError as e:
         raise InputError(f"{path}: expected an object, class index to name: {reason(e)}") from e

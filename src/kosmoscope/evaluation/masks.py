@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kosmoscope.evaluation.data import Record, Sample, Truth
 from kosmoscope.evaluation.matching import Guess, match
+from kosmoscope.geometry import XYXY, norm_to_px
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter
-from kosmoscope.types import XYXY
 
 Mask = NDArray[np.bool_]
 
@@ -113,6 +113,12 @@ class ClassOverlap:
             either = int(np.count_nonzero(in_a | in_b))
             self.union[index] = self.union.get(index, 0) + either
 
+    def merge(self, other: ClassOverlap) -> None:
+        """Add what another one counted."""
+        for mine, theirs in ((self.shared, other.shared), (self.union, other.union)):
+            for index, count in theirs.items():
+                mine[index] = mine.get(index, 0) + count
+
     def by_class(self, classes: Collection[int] | None = None) -> dict[int, float]:
         """Return the IoU of each class that occurs, or of those given."""
         wanted = sorted(self.union if classes is None else set(classes) & set(self.union))
@@ -158,16 +164,11 @@ def true_masks(
         certain = truth.stuff or (same == 1 and record.labels_complete)
         if not certain or truth.label not in indices:
             continue
-        inside = fill_box(_pixels(truth.xyxy, (w, h)), (w, h), _SLACK_PX)
+        inside = fill_box(norm_to_px(truth.xyxy, (w, h)), (w, h), _SLACK_PX)
         mask = (labels == indices[truth.label]) & inside
         if np.count_nonzero(mask) >= LEAST_AREA * h * w:
             found.append((truth, mask))
     return found
-
-
-def _pixels(xyxy: XYXY, wh: tuple[int, int]) -> XYXY:
-    w, h = wh
-    return (xyxy[0] * w, xyxy[1] * h, xyxy[2] * w, xyxy[3] * h)
 
 
 def fill_box(xyxy_px: XYXY, wh: tuple[int, int], slack: float = 0.0) -> Mask:
@@ -196,12 +197,12 @@ def measure_masks(
     truths = true_masks(record, sample.mask, class_names)
     if not truths:
         return []
-    prompts = [BoxPrompt(_pixels(t.xyxy, (w, h)), t.label, stuff=t.stuff) for t, _ in truths]
+    prompts = [BoxPrompt(norm_to_px(t.xyxy, (w, h)), t.label, stuff=t.stuff) for t, _ in truths]
     given = segmenter.segment(sample.rgb, prompts)
     predicted: dict[int, BoxPrompt] = {}
     for guess, index in zip(guesses, match(guesses, [t for t, _ in truths]), strict=True):
         if index is not None:
-            predicted[index] = BoxPrompt(_pixels(guess.xyxy, (w, h)), guess.phrase)
+            predicted[index] = BoxPrompt(norm_to_px(guess.xyxy, (w, h)), guess.phrase)
     order = sorted(predicted)
     answers = segmenter.segment(sample.rgb, [predicted[i] for i in order]) if order else []
     own = {i: answer.mask for i, answer in zip(order, answers, strict=True)}

@@ -9,19 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from kosmoscope.evaluation.data import Truth
-from kosmoscope.types import XYXY
+from kosmoscope.geometry import XYXY, iou
 
 RIGHT_FROM = 0.5
 """The overlap (IoU) from which a box counts as right, as in PASCAL VOC and its successors."""
-
-
-def iou(a: XYXY, b: XYXY) -> float:
-    """Return the intersection over the union of two boxes, 0..1."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    shared = w * h
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kosmoscope.evaluation.data import Sample
 from kosmoscope.evaluation.masks import ClassOverlap
 from kosmoscope.evaluation.phrases import Classes
+from kosmoscope.geometry import norm_to_px
 from kosmoscope.results import Description
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter
 from kosmoscope.segment.run import Wanted, description_prompts, segment_picture
@@ -56,9 +57,8 @@ class PartitionOverlaps:
             return
         h, w = truth.shape
         given = [
-            Wanted(BoxPrompt((x1 * w, y1 * h, x2 * w, y2 * h), b.label, stuff=b.stuff))
+            Wanted(BoxPrompt(norm_to_px(b.xyxy, (w, h)), b.label, stuff=b.stuff))
             for b in sample.record.boxes
-            for x1, y1, x2, y2 in [b.xyxy]
         ]
         labels = [frozenset({b.label}) for b in sample.record.boxes]
         self.of_true_boxes.add(self._map(sample.rgb, truth, given, labels, segmenter), truth)
@@ -66,6 +66,12 @@ class PartitionOverlaps:
         meant = [classes.of(one.prompt.phrase or "") for one in own]
         self.of_predicted.add(self._map(sample.rgb, truth, own, meant, segmenter), truth)
         self.pictures += 1
+
+    def merge(self, other: PartitionOverlaps) -> None:
+        """Add what another one counted, of the same classes."""
+        self.of_true_boxes.merge(other.of_true_boxes)
+        self.of_predicted.merge(other.of_predicted)
+        self.pictures += other.pictures
 
     def _map(
         self,

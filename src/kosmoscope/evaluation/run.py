@@ -31,7 +31,7 @@ from kosmoscope.evaluation.partition import PartitionOverlaps
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
 from kosmoscope.results import Description
 from kosmoscope.scope import EncodedImage, Scope
-from kosmoscope.segment.protocol import Segmenter
+from kosmoscope.segment.protocol import LookingOnce, Segmenter
 
 SCHEMA_VERSION = 1
 TOGETHER = 8
@@ -70,9 +70,25 @@ class EvaluationOptions:
             raise OptionError(f"limit is {self.limit}; expected 1 or more")
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A few pictures of a set that were asked about together."""
+
+    set_name: str
+    pictures: tuple[PictureFacts, ...]
+    masks: tuple[MaskFact, ...]
+    partition: PartitionOverlaps
+    failures: tuple[dict[str, str], ...]
+    digest: bytes
+    """A line a picture: its labels, and the hash of its file."""
+    described_in: float
+    grounded_in: float
+    masked_in: float
+
+
 @dataclass(slots=True)
 class Evaluation:
-    """What came of it."""
+    """What came of it: the sum of its groups, each of which is there whole or not at all."""
 
     model: str
     precision: str
@@ -82,18 +98,32 @@ class Evaluation:
     segmenter: str | None = None
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: how many records, chosen and evaluated, and a hash of what was read."""
-    pictures: list[PictureFacts] = field(default_factory=list)
-    masks: list[MaskFact] = field(default_factory=list)
-    partitions: dict[str, PartitionOverlaps] = field(default_factory=dict)
-    """By set."""
-    failures: list[dict[str, str]] = field(default_factory=list)
-    """Pictures that could not be read, with the reason."""
-    described_in: float = 0.0
-    """Seconds for reading, encoding and describing."""
-    grounded_in: float = 0.0
-    """Seconds for finding phrases."""
-    masked_in: float = 0.0
+    groups: list[Group] = field(default_factory=list)
     interrupted: bool = False
+
+    @property
+    def pictures(self) -> list[PictureFacts]:
+        """What was seen of each picture."""
+        return [facts for group in self.groups for facts in group.pictures]
+
+    @property
+    def masks(self) -> list[MaskFact]:
+        """The masks that were measured."""
+        return [fact for group in self.groups for fact in group.masks]
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Pictures that could not be read, with the reason."""
+        return [failure for group in self.groups for failure in group.failures]
+
+    @property
+    def partitions(self) -> dict[str, PartitionOverlaps]:
+        """By set."""
+        found: dict[str, PartitionOverlaps] = {}
+        for group in self.groups:
+            of_set = PartitionOverlaps(group.partition.class_names)
+            found.setdefault(group.set_name, of_set).merge(group.partition)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as plain data, with the schema's version."""
@@ -118,8 +148,10 @@ class Evaluation:
             "pictures": len(self.pictures),
             "failed": self.failures,
             "interrupted": self.interrupted,
-            "seconds_a_picture": _mean(self.described_in, len(self.pictures)),
-            "seconds_a_phrase": _mean(self.grounded_in, asked),
+            "seconds_a_picture": _mean(
+                sum(g.described_in for g in self.groups), len(self.pictures)
+            ),
+            "seconds_a_phrase": _mean(sum(g.grounded_in for g in self.groups), asked),
             "figures": found,
         }
 
@@ -177,7 +209,9 @@ def evaluate(
             try:
                 for start in range(0, len(records), TOGETHER):
                     some = records[start : start + TOGETHER]
-                    for facts in run.group(some):
+                    group = run.group(some)
+                    found.groups.append(group)  # in one step: Ctrl-C comes before it or after
+                    for facts in group.pictures:
                         if on_picture is not None:
                             on_picture(facts)
                     done += len(some)
@@ -187,7 +221,7 @@ def evaluate(
                 found.interrupted = True
                 break
             finally:
-                run.close(len(records))
+                found.sets[photos.name] = run.summary(len(records))
     return found
 
 
@@ -199,14 +233,13 @@ class _Run:
     ) -> None:
         self._scope, self._photos, self._found, self._segmenter = scope, photos, found, segmenter
         self._labels = Labels.of(photos.things, photos.stuff)
-        self._hash = hashlib.sha256()
-        self._evaluated = 0
 
-    def group(self, records: Sequence[Record]) -> list[PictureFacts]:
-        """Read, ask and judge a few pictures; counted whole or, interrupted, not at all."""
+    def group(self, records: Sequence[Record]) -> Group:
+        """Read, ask and judge a few pictures."""
         options = self._found.options
         began = time.perf_counter()
-        samples = list(self._read(records))
+        failures: list[dict[str, str]] = []
+        samples = list(self._read(records, failures))
         seen = [self._scope.encode(s.rgb, name=s.record.file) for s in samples]
         said = self._complete([describe_prompt(s, options.prompt) for s in seen])
         plain: Sequence[Description | None] = [None] * len(seen)
@@ -222,47 +255,39 @@ class _Run:
             for i, (s, d, p) in enumerate(zip(samples, said, plain, strict=True))
         ]  # fmt: skip
         masks: list[MaskFact] = []
+        names = self._photos.class_names
+        overlaps = PartitionOverlaps(names)
         if self._segmenter is not None:
-            names = self._photos.class_names
-            overlaps = self._found.partitions.setdefault(
-                self._photos.name, PartitionOverlaps(names)
-            )
             for sample, description in zip(samples, said, strict=True):
                 guesses = guesses_of(description, self._labels.classes, refined=options.refined)
-                masks += measure_masks(sample, guesses, names, self._segmenter)
-                overlaps.add(sample, description, self._labels.classes, self._segmenter)
+                segmenter = LookingOnce(self._segmenter, sample.rgb)
+                masks += measure_masks(sample, guesses, names, segmenter)
+                overlaps.add(sample, description, self._labels.classes, segmenter)
         ended = time.perf_counter()
-        for sample in samples:
-            labels = json.dumps(asdict(sample.record), sort_keys=True)
-            self._hash.update(f"{labels} {sample.sha256}\n".encode())
-        found = self._found
-        self._evaluated += len(facts)
-        found.pictures += facts
-        found.masks += masks
-        found.described_in += described - began
-        found.grounded_in += grounded - described
-        found.masked_in += ended - grounded
-        return facts
+        lines = (f"{json.dumps(asdict(s.record), sort_keys=True)} {s.sha256}\n" for s in samples)
+        return Group(
+            self._photos.name, tuple(facts), tuple(masks), overlaps, tuple(failures),
+            "".join(lines).encode(), described - began, grounded - described, ended - grounded,
+        )  # fmt: skip
 
-    def close(self, chosen: int) -> None:
-        """Note what was read of the set."""
-        self._found.sets[self._photos.name] = {
+    def summary(self, chosen: int) -> dict[str, Any]:
+        """Return what was read of the set."""
+        groups = [g for g in self._found.groups if g.set_name == self._photos.name]
+        return {
             "records": len(self._photos.records),
             "chosen": chosen,
-            "evaluated": self._evaluated,
-            "sha256": self._hash.hexdigest(),
+            "evaluated": sum(len(g.pictures) for g in groups),
+            "sha256": hashlib.sha256(b"".join(g.digest for g in groups)).hexdigest(),
         }
 
-    def _read(self, records: Sequence[Record]) -> Iterator[Sample]:
+    def _read(self, records: Sequence[Record], failures: list[dict[str, str]]) -> Iterator[Sample]:
         for record in records:
             try:
                 yield self._photos.read(
                     record, self._scope.limits, mask=self._segmenter is not None
                 )
             except ImageError as e:
-                self._found.failures.append(
-                    {"set": record.set_name, "file": record.file, "problem": str(e)}
-                )
+                failures.append({"set": record.set_name, "file": record.file, "problem": str(e)})
 
     def _complete(self, prompts: Sequence[Prompt]) -> list[Description]:
         return self._scope.complete(prompts, self._found.generation) if prompts else []

@@ -8,10 +8,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Iterator
 
-from kosmoscope.export.names import printable
-from kosmoscope.export.pictures import inside
-from kosmoscope.export.vocabulary import Report, Vocabulary
-from kosmoscope.types import XYXY, GroundedCaption
+from kosmoscope.export.format import FORMATS, Job, text_format
+from kosmoscope.export.labelled import LabelledDescription
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import markup
+from kosmoscope.types import GroundedCaption
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 """Okabe and Ito's, who chose them to be told apart by the colour-blind; one a class."""
@@ -51,63 +52,42 @@ def to_html(
     descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return the page."""
-    return "".join(html_chunks(descriptions, vocabulary))
+    return "".join(_chunks(Job(descriptions, vocabulary)))
 
 
-def html_chunks(
-    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
-) -> Iterator[str]:
-    """Yield the page, row by row."""
-    report = report if report is not None else Report()
-    pictures: set[str] = set()
+def _chunks(job: Job) -> Iterator[str]:
     styles = "\n".join(f".c{i} {{ --c: {colour}; }}" for i, colour in enumerate(COLOURS))
     yield _HEAD.replace("COLOURS", styles)
-    for description in descriptions:
-        pictures.add(description.image.path)
-        report.descriptions += 1
-        report.pictures = len(pictures)
-        yield _row(description, vocabulary, report)
+    yield from map(_row, job.labelled())
     yield _END
 
 
 def _text(text: str) -> str:
-    return html.escape(printable(text), quote=True)
+    return html.escape(markup(text), quote=True)
 
 
-def _row(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> str:
-    image = description.image
-    boxes: list[tuple[str, str, XYXY, float | None, str]] = []
-    for entity in description.entities:
-        label, known = vocabulary.look_up(entity.phrase)
-        if not known:
-            report.unmapped[entity.phrase] += 1
-        for box in entity.boxes:
-            xyxy_px = inside(box.xyxy_px, image)
-            if label is None or xyxy_px is None:
-                report.dropped += label is None
-                report.unusable += label is not None
-                continue
-            report.boxes += 1
-            report.labels[label] += 1
-            boxes.append((entity.phrase, label, xyxy_px, box.score, _colour(label)))
+def _row(found: LabelledDescription) -> str:
+    description, image, boxes = found.description, found.description.image, found.boxes
+    classes = {id(e.entity): _colour(e.label or "") for e in found.entities}
     caption = "".join(
         _text(text)
         if entity is None or not text
-        else f'<mark class="{_colour(vocabulary.label(entity.phrase) or "")}">{_text(text)}</mark>'
+        else f'<mark class="{classes[id(entity)]}">{_text(text)}</mark>'
         for text, entity in description.pieces()
     )
     listed = "".join(
-        f'<li><mark class="{colour}"><bdi>{_text(phrase)}</bdi></mark> '
-        + ("" if label == phrase.lower() else f"(<bdi>{_text(label)}</bdi>) ")
-        + " ".join(f"{v:.1f}" for v in xyxy)
-        + ("" if score is None else f" <small>{score:.2f}</small>")
+        f'<li><mark class="{_colour(box.label)}"><bdi>{_text(box.phrase)}</bdi></mark> '
+        + ("" if box.label == box.phrase.lower() else f"(<bdi>{_text(box.label)}</bdi>) ")
+        + " ".join(f"{v:.1f}" for v in box.xyxy_px)
+        + ("" if box.score is None else f" <small>{box.score:.2f}</small>")
         + "</li>"
-        for phrase, label, xyxy, score, colour in boxes
+        for box in boxes
     )
     sketch = "".join(
-        f'<rect class="{colour}" x="{x1:g}" y="{y1:g}" width="{x2 - x1:g}" height="{y2 - y1:g}">'
-        f"<title>{_text(phrase)}</title></rect>"
-        for phrase, _, (x1, y1, x2, y2), _, colour in boxes
+        f'<rect class="{_colour(box.label)}" x="{x1:g}" y="{y1:g}" width="{x2 - x1:g}" '
+        f'height="{y2 - y1:g}"><title>{_text(box.phrase)}</title></rect>'
+        for box in boxes
+        for x1, y1, x2, y2 in [box.xyxy_px]
     )
     about = f"{image.width} x {image.height}, {description.model} {description.precision}"
     return (
@@ -120,3 +100,13 @@ def _row(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -
 
 def _colour(label: str) -> str:
     return f"c{sum(label.encode('utf-8', 'replace')) % len(COLOURS)}"
+
+
+HTML = FORMATS.add(
+    text_format(
+        "html",
+        "one page with a table and sketches of the boxes; no script, no picture",
+        ".html",
+        _chunks,
+    )
+)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable
 from typing import Any
 
-from kosmoscope.export.names import unique_stems, utf8
-from kosmoscope.export.pictures import Labelled, Picture, merge
+from kosmoscope.export.format import FORMATS, Files, Job, folder_format
+from kosmoscope.export.labelled import LabelledBox
+from kosmoscope.export.names import is_file_path
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.types import GroundedCaption
+from kosmoscope.files.text import utf8
+from kosmoscope.types import GroundedCaption, ImageInfo
 
 FORMAT_VERSION = "5.5.0"
 """The LabelMe release whose form this is; newer ones read it."""
@@ -21,30 +24,38 @@ def to_labelme(
 
     LabelMe opens `imagePath` relative to the JSON file; `export` writes it so.
     """
-    pictures = merge(descriptions, vocabulary)
-    stems = unique_stems([p.image for p in pictures])
-    return files(pictures, stems, [p.image.path for p in pictures])
+    return dict(_files(Job(descriptions, vocabulary)))
 
 
-def files(
-    pictures: Sequence[Picture], stems: Sequence[str], paths: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return what `to_labelme` does, of merged pictures; `paths` go into `imagePath`."""
+def _files(job: Job) -> Files:
+    for picture, stem, name in zip(job.pictures, job.stems, job.names, strict=True):
+        path = _relative(job, picture.image.path) if job.place == "none" else name
+        yield f"{stem}.json", document(picture.image, path, [_shape(b) for b in picture.boxes])
+
+
+def document(image: ImageInfo, path: str, shapes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what LabelMe keeps of a picture; `path` goes into `imagePath`."""
     return {
-        f"{stem}.json": {
-            "version": FORMAT_VERSION,
-            "flags": {},
-            "shapes": [_shape(box) for box in picture.boxes],
-            "imagePath": utf8(path),
-            "imageData": None,
-            "imageHeight": picture.image.height,
-            "imageWidth": picture.image.width,
-        }
-        for picture, stem, path in zip(pictures, stems, paths, strict=True)
+        "version": FORMAT_VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": utf8(path),
+        "imageData": None,
+        "imageHeight": image.height,
+        "imageWidth": image.width,
     }
 
 
-def _shape(box: Labelled) -> dict[str, Any]:
+def _relative(job: Job, path: str) -> str:
+    if job.out is None or not is_file_path(path):
+        return path
+    try:
+        return os.path.relpath(path, job.out)
+    except ValueError:  # another drive, or a NUL character
+        return path
+
+
+def _shape(box: LabelledBox) -> dict[str, Any]:
     x1, y1, x2, y2 = box.xyxy_px
     return {
         "label": box.label,
@@ -55,3 +66,8 @@ def _shape(box: Labelled) -> dict[str, Any]:
         "flags": {},
         "mask": None,
     }
+
+
+LABELME = FORMATS.add(
+    folder_format("labelme", "one JSON a picture; no captions", _files, pictures="")
+)

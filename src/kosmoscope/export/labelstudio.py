@@ -12,9 +12,11 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from kosmoscope.export.names import is_file_path, is_placeholder, printable, utf8
-from kosmoscope.export.pictures import SCORE_DIGITS, inside, number
-from kosmoscope.export.vocabulary import Report, Vocabulary
+from kosmoscope.export.format import FORMATS, Files, Job, folder_format
+from kosmoscope.export.labelled import SCORE_DIGITS, LabelledDescription, number
+from kosmoscope.export.names import is_file_path
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import markup, utf8
 from kosmoscope.types import XYXY, GroundedCaption, ImageInfo
 
 LOCAL_FILES = "/data/local-files/?d="
@@ -27,7 +29,6 @@ def to_labelstudio(
     vocabulary: Vocabulary = Vocabulary.phrases(),
     *,
     prefix: str = LOCAL_FILES,
-    report: Report | None = None,
 ) -> list[dict[str, Any]]:
     """Return the tasks to import, with predictions.
 
@@ -35,27 +36,22 @@ def to_labelstudio(
         descriptions: of the pictures.
         vocabulary: of the labels.
         prefix: put before the percent-encoded path of a file; URLs stay as they are.
-        report: filled with what was done.
     """
-    report = report if report is not None else Report()
-    tasks: dict[object, dict[str, Any]] = {}
-    kept: list[ImageInfo] = []
-    for description in descriptions:
-        image = description.image
-        key: object = (image.path, image.width, image.height)
-        if is_placeholder(image.path):
-            key = id(image)
-            kept.append(image)  # so that no other object gets this id
-        if key not in tasks:
-            tasks[key] = {"data": {"image": _address(image.path, prefix)}, "predictions": []}
-        report.descriptions += 1
-        prediction = _prediction(description, vocabulary, report)
-        tasks[key]["predictions"].append(prediction)
-    report.pictures += len(tasks)
-    return list(tasks.values())
+    return _tasks(Job(descriptions, vocabulary, options={"prefix": prefix}))
 
 
-def labels_in(tasks: Iterable[dict[str, Any]]) -> set[str]:
+def _tasks(job: Job) -> list[dict[str, Any]]:
+    prefix = job.options.get("prefix", LOCAL_FILES)
+    tasks: list[dict[str, Any]] = []
+    for found in job.labelled():
+        if found.picture == len(tasks):
+            image = _address(found.description.image.path, prefix)
+            tasks.append({"data": {"image": image}, "predictions": []})
+        tasks[found.picture]["predictions"].append(_prediction(found))
+    return tasks
+
+
+def _labels_in(tasks: Iterable[dict[str, Any]]) -> set[str]:
     """Return the labels that occur in tasks."""
     return {
         label
@@ -72,7 +68,7 @@ def labelstudio_config(labels: Iterable[str]) -> str:
     ElementTree.SubElement(view, "Image", name="image", value="$image")
     boxes = ElementTree.SubElement(view, "RectangleLabels", name="label", toName="image")
     for label in labels:
-        ElementTree.SubElement(boxes, "Label", value=printable(label))
+        ElementTree.SubElement(boxes, "Label", value=markup(label))
     ElementTree.SubElement(view, "TextArea", name="caption", toName="image", editable="true")
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
@@ -89,10 +85,8 @@ def _address(path: str, prefix: str) -> str:
     return prefix + quote(relative.removeprefix(b"./"))
 
 
-def _prediction(
-    description: GroundedCaption, vocabulary: Vocabulary, report: Report
-) -> dict[str, Any]:
-    image = description.image
+def _prediction(found: LabelledDescription) -> dict[str, Any]:
+    description, image = found.description, found.description.image
     size = {
         "original_width": image.width,
         "original_height": image.height,
@@ -101,28 +95,14 @@ def _prediction(
     }
     result: list[dict[str, Any]] = []
     scores: list[float] = []
-    for entity in description.entities:
-        label, known = vocabulary.look_up(entity.phrase)
-        if not known:
-            report.unmapped[utf8(entity.phrase)] += 1
-        if label is None:
-            report.dropped += len(entity.boxes)
-            continue
-        for box in entity.boxes:
-            xyxy_px = inside(box.xyxy_px, image)
-            if xyxy_px is None:
-                report.unusable += 1
-                continue
-            report.boxes += 1
-            report.labels[label] += 1
-            value = {**_percent(xyxy_px, image), "rotation": 0, "rectanglelabels": [label]}
-            item: dict[str, Any] = {"id": "", "type": "rectanglelabels", "from_name": "label"}
-            item |= {**size, "value": value}
-            score = number(box.score, SCORE_DIGITS)
-            if score is not None:
-                item["score"] = score
-                scores.append(score)
-            result.append(item)
+    for box in found.boxes:
+        value = {**_percent(box.xyxy_px, image), "rotation": 0, "rectanglelabels": [box.label]}
+        item: dict[str, Any] = {"id": "", "type": "rectanglelabels", "from_name": "label"}
+        item |= {**size, "value": value}
+        if box.score is not None:
+            item["score"] = box.score
+            scores.append(box.score)
+        result.append(item)
     caption = {"id": "", "type": "textarea", "from_name": "caption", "to_name": "image"}
     result.append({**caption, "value": {"text": [utf8(description.caption)]}})
     for i, item in enumerate(result):
@@ -144,3 +124,20 @@ def _percent(xyxy_px: XYXY, image: ImageInfo) -> dict[str, float]:
         "height": (y2 - y1) / image.height,
     }
     return {name: round(100 * value, _PERCENT_DIGITS) for name, value in values.items()}
+
+
+def _files(job: Job) -> Files:
+    tasks = _tasks(job)
+    yield "tasks.json", tasks
+    yield "config.xml", labelstudio_config(job.vocabulary.numbered(_labels_in(tasks)))
+
+
+LABELSTUDIO = FORMATS.add(
+    folder_format(
+        "labelstudio",
+        "`tasks.json` (predictions: boxes, captions), `config.xml`",
+        _files,
+        value=_tasks,
+        options=("prefix",),
+    )
+)

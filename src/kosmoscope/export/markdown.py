@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from kosmoscope.export.names import base_name, one_space, printable
-from kosmoscope.export.pictures import inside
+from kosmoscope.export.format import FORMATS, Job, text_format
+from kosmoscope.export.labelled import LabelledBox, LabelledDescription
+from kosmoscope.export.names import base_name
 from kosmoscope.export.tagged import to_links
-from kosmoscope.export.vocabulary import Report, Vocabulary
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import markup, one_space
 from kosmoscope.types import GroundedCaption
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$:@=^\"'])")
@@ -16,39 +18,29 @@ _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$:@=^\"'])")
 
 def markdown_text(text: str) -> str:
     """Return text as one line of Markdown that shows it as it is."""
-    return _PUNCTUATION.sub(r"\\\1", one_space(printable(text)))
+    return _PUNCTUATION.sub(r"\\\1", one_space(markup(text)))
 
 
 def to_markdown(
     descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return a Markdown document (CommonMark with tables)."""
-    return "".join(markdown_chunks(descriptions, vocabulary))
+    return "".join(_chunks(Job(descriptions, vocabulary)))
 
 
-def markdown_chunks(
-    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
-) -> Iterator[str]:
-    """Yield the document, description by description."""
-    report = report if report is not None else Report()
-    pictures: set[str] = set()
-    for description in descriptions:
-        pictures.add(description.image.path)
-        report.descriptions += 1
-        report.pictures = len(pictures)
-        if report.descriptions > 1:
-            yield "\n"
-        yield _section(description, vocabulary, report)
+def _chunks(job: Job) -> Iterator[str]:
+    for i, found in enumerate(job.labelled()):
+        yield ("\n" if i else "") + _section(found)
 
 
-def _section(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> str:
-    image = description.image
+def _section(found: LabelledDescription) -> str:
+    description, image = found.description, found.description.image
     title = markdown_text(base_name(image.path)) or "picture"
     caption = "".join(
         f"**{markdown_text(text)}**" if entity and text.strip() else _loose(text)
         for text, entity in description.pieces()
     ).strip()
-    links = printable(to_links(description))
+    links = markup(to_links(description))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", links)), default=0))
     lines = [
         f"## {title}",
@@ -62,13 +54,12 @@ def _section(description: GroundedCaption, vocabulary: Vocabulary, report: Repor
         links,
         fence,
     ]
-    table = _table(description, vocabulary, report)
-    if table:
+    if found.boxes:
         lines += [
             "",
             "| phrase | class | x1 | y1 | x2 | y2 | score |",
             "|---|---|--:|--:|--:|--:|--:|",
-            *table,
+            *map(_table_row, found.boxes),
         ]
     return "\n".join(lines) + "\n"
 
@@ -80,22 +71,14 @@ def _loose(text: str) -> str:
     return before + markdown_text(text) + after
 
 
-def _table(description: GroundedCaption, vocabulary: Vocabulary, report: Report) -> list[str]:
-    lines: list[str] = []
-    for entity in description.entities:
-        label, known = vocabulary.look_up(entity.phrase)
-        if not known:
-            report.unmapped[entity.phrase] += 1
-        for box in entity.boxes:
-            xyxy_px = inside(box.xyxy_px, description.image)
-            if label is None or xyxy_px is None:
-                report.dropped += label is None
-                report.unusable += label is not None
-                continue
-            report.boxes += 1
-            report.labels[label] += 1
-            corners = " | ".join(f"{v:.1f}" for v in xyxy_px)
-            score = "" if box.score is None else f"{box.score:.2f}"
-            names = f"{markdown_text(entity.phrase)} | {markdown_text(label)}"
-            lines.append(f"| {names} | {corners} | {score} |")
-    return lines
+def _table_row(box: LabelledBox) -> str:
+    names = f"{markdown_text(box.phrase)} | {markdown_text(box.label)}"
+    score = "" if box.score is None else f"{box.score:.2f}"
+    return f"| {names} | {' | '.join(f'{v:.1f}' for v in box.xyxy_px)} | {score} |"
+
+
+MARKDOWN = FORMATS.add(
+    text_format(
+        "markdown", "a section a description: caption, the paper's links, a table", ".md", _chunks
+    )
+)

@@ -1,9 +1,4 @@
-"""Names that every file format and file system can hold.
-
-A path may have bytes that are not UTF-8 (Python keeps them as lone surrogates), control characters
-and newlines; a phrase may have anything. Nothing is dropped: what a format cannot hold is written
-as a backslash escape (``\\xff``), as Python would print it.
-"""
+"""Pictures' paths: which are files, and stems for new files that any file system can hold."""
 
 from __future__ import annotations
 
@@ -17,36 +12,11 @@ from pathlib import PurePosixPath
 
 from kosmoscope.types import ImageInfo
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"/\\|?*\ud800-\udfff]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _STEM_BYTES = 160
 """Room is left for a hash, a suffix and a temporary file's prefix within the usual 255 bytes."""
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def utf8(text: str) -> str:
-    """Return text that UTF-8 can encode: lone surrogates as ``\\xff`` or ``\\ud800``."""
-    return _SURROGATE.sub(_escaped, text)
-
-
-def printable(text: str) -> str:
-    """Return text for XML, HTML, Markdown and CSV: no surrogate and no control character but
-    newline and tab."""
-    return _NOT_XML.sub(_escaped, text)
-
-
-def one_space(text: str) -> str:
-    """Return the text in Unicode's NFC, with every run of whitespace as one space."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def is_placeholder(path: str) -> bool:

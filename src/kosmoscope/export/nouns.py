@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from kosmoscope.export.names import one_space
 from kosmoscope.export.words import (
     ADJECTIVES,
     BREAKS,
@@ -32,6 +31,7 @@ from kosmoscope.export.words import (
     PLURAL_ONLY,
     SINGULAR,
 )
+from kosmoscope.files.text import one_space
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’&./-][^\W_]+)*|[,;:()]")
 

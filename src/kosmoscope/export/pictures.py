@@ -1,38 +1,22 @@
-"""Descriptions merged per picture, as the formats of object detection want them."""
+"""What was said about each picture: descriptions of one merged, repeated boxes kept once."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from kosmoscope.export.names import is_placeholder, utf8
-from kosmoscope.export.vocabulary import Report, Vocabulary
+from kosmoscope.export.labelled import LabelledBox, Report, labelled
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import utf8
 from kosmoscope.types import XYXY, Box, GroundedCaption, ImageInfo
-
-PX_DIGITS = 3
-"""A thousandth of a pixel: far below the grid's cell, and enough for pictures one pixel wide."""
-NORM_DIGITS = 6
-SCORE_DIGITS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A box with its class."""
-
-    label: str
-    phrase: str
-    xyxy_px: XYXY
-    """Corners in pixels of the upright picture, inside it and never empty."""
-    score: float | None
 
 
 @dataclass(slots=True)
-class Picture:
+class LabelledPicture:
     """All that was said about one picture."""
 
     image: ImageInfo
-    boxes: list[Labelled] = field(default_factory=list)
+    boxes: list[LabelledBox] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     """Without repetition, in the order in which they came."""
 
@@ -53,84 +37,38 @@ def refine(description: GroundedCaption) -> GroundedCaption:
     return replace(description, entities=entities)
 
 
-def number(value: float | None, digits: int) -> float | None:
-    """Return a rounded float; None for None, NaN and infinities."""
-    if value is None or not math.isfinite(value):
-        return None
-    return round(float(value), digits) + 0.0  # + 0.0: no negative zero
-
-
-def inside(xyxy_px: XYXY, image: ImageInfo) -> XYXY | None:
-    """Return a box in pixels rounded and clipped to the picture; None where nothing is left."""
-    if not all(math.isfinite(v) for v in xyxy_px):
-        return None
-    x1, y1, x2, y2 = (round(float(v), PX_DIGITS) for v in xyxy_px)
-    x1, x2 = max(x1, 0.0), min(x2, float(image.width))
-    y1, y2 = max(y1, 0.0), min(y2, float(image.height))
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
-
-
 def merge(
-    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
-) -> list[Picture]:
-    """Return one `Picture` for each picture, in the order in which they first came.
+    descriptions: Iterable[GroundedCaption],
+    vocabulary: Vocabulary = Vocabulary.phrases(),
+    report: Report | None = None,
+) -> list[LabelledPicture]:
+    """Return one `LabelledPicture` for each picture, in the order in which they first came.
 
-    Descriptions are of one picture if path and size are equal; of a picture that has no path
-    (``<bytes>`` and the like) if they share its `ImageInfo`, as those of one encoded picture do.
     Exactly the same box with the same label is kept once, with the higher score.
     """
     report = report if report is not None else Report()
-    pictures: dict[object, Picture] = {}
-    seen: dict[object, dict[tuple[str, XYXY], int]] = {}
-    for description in descriptions:
-        image = description.image
-        key: object = (image.path, image.width, image.height)
-        if is_placeholder(image.path):
-            key = id(image)  # the picture holds on to it: no other object can get this id
-        if key not in pictures:
-            pictures[key], seen[key] = Picture(image), {}
-        report.descriptions += 1
-        picture = pictures[key]
-        caption = utf8(description.caption)
+    pictures: list[LabelledPicture] = []
+    places: list[dict[tuple[str, XYXY], int]] = []  # of each picture: box -> its index
+    for found in labelled(descriptions, vocabulary, report):
+        if found.picture == len(pictures):
+            pictures.append(LabelledPicture(found.description.image))
+            places.append({})
+        picture, place = pictures[found.picture], places[found.picture]
+        caption = utf8(found.description.caption)
         if caption and caption not in picture.captions:
             picture.captions.append(caption)
-        _add(picture, seen[key], description, vocabulary, report)
-    report.pictures += len(pictures)
-    return list(pictures.values())
-
-
-def _add(
-    picture: Picture,
-    seen: dict[tuple[str, XYXY], int],
-    description: GroundedCaption,
-    vocabulary: Vocabulary,
-    report: Report,
-) -> None:
-    for entity in description.entities:
-        label, known = vocabulary.look_up(entity.phrase)
-        if not known:
-            report.unmapped[utf8(entity.phrase)] += 1
-        if label is None:
-            report.dropped += len(entity.boxes)
-            continue
-        for box in entity.boxes:
-            xyxy_px = inside(box.xyxy_px, picture.image)
-            if xyxy_px is None:
-                report.unusable += 1
-                continue
-            new = Labelled(label, utf8(entity.phrase), xyxy_px, number(box.score, SCORE_DIGITS))
-            at = seen.setdefault((label, xyxy_px), len(picture.boxes))
+        for box in found.boxes:
+            at = place.setdefault((box.label, box.xyxy_px), len(picture.boxes))
             if at == len(picture.boxes):
-                picture.boxes.append(new)
-                report.boxes += 1
-                report.labels[label] += 1
+                picture.boxes.append(box)
                 continue
-            report.duplicates += 1
+            report.repeated(box.label)
             old = picture.boxes[at]
-            if new.score is not None and (old.score is None or new.score > old.score):
-                picture.boxes[at] = new
+            if box.score is not None and (old.score is None or box.score > old.score):
+                picture.boxes[at] = box
+    return pictures
 
 
-def labels_of(pictures: Iterable[Picture]) -> set[str]:
+def labels_of(pictures: Iterable[LabelledPicture]) -> set[str]:
     """Return the classes that occur."""
     return {box.label for picture in pictures for box in picture.boxes}

@@ -1,27 +1,34 @@
-"""Segmentations in other programs' formats: COCO instances and panoptic, YOLO-seg, LabelMe."""
+"""Segmentations in other programs' formats: COCO instances and panoptic, YOLO-seg, LabelMe.
+
+What they take is gone through twice, since numbers of classes must be known before the first
+picture is written: an iterator is gathered for that, any other iterable (say one that reads files)
+is asked again, so that one picture at a time is in memory.
+"""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from PIL import Image
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import OptionError
-from kosmoscope.export.atomic import folder
-from kosmoscope.export.labelme import FORMAT_VERSION
-from kosmoscope.export.names import suffix, unique_stems, utf8
-from kosmoscope.export.pictures import PX_DIGITS
-from kosmoscope.export.tables import csv_line
+from kosmoscope.export.format import FORMATS, Files, Format, Job, folder_format
+from kosmoscope.export.labelled import PX_DIGITS
+from kosmoscope.export.labelme import document
+from kosmoscope.export.names import suffix, unique_stems
 from kosmoscope.export.vocabulary import Vocabulary
-from kosmoscope.export.yolo import data_yaml
-from kosmoscope.masks import LabelMap, Mask, Segment, simplify
-from kosmoscope.types import ImageInfo
+from kosmoscope.export.yolo import data_yaml, pictures_csv
+from kosmoscope.files.text import utf8
+
+# NumPy, Pillow and what is built on them are imported where they are used, so that the command
+# line can list the formats without them.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kosmoscope.masks import LabelMap, Mask, Segment
+    from kosmoscope.types import ImageInfo
 
 _TOLERANCE_PX = 0.75
 """How far the outlines of formats without holes or with a cost for each corner may be off."""
@@ -33,26 +40,47 @@ def to_coco_instances(
     """Return COCO's instance annotations: compressed RLE, exact area, tight box in pixels.
 
     Unnamed regions and empty segments are left out.
-
-    Args:
-        segmentations: gone through twice; an iterator is gathered for that, any other iterable (say
-            one that reads files) is asked again, so that one picture at a time is in memory.
-        vocabulary: phrases -> classes.
     """
-    found = _Survey(segmentations, vocabulary)
+    return _instances(Job(segmentations, vocabulary))
+
+
+def to_coco_panoptic(
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return COCO's panoptic JSON, and its PNGs by name: id = R + 256 G + 65536 B, 0 is void."""
+    return _panoptic(Job(segmentations, vocabulary))
+
+
+def to_yolo_seg(
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
+) -> dict[str, str]:
+    """Return the files of an Ultralytics segmentation set: relative name -> text.
+
+    A line a part: class and outline in 0..1. The format knows no holes; they are filled.
+    """
+    return dict(_yolo_files(Job(segmentations, vocabulary)))
+
+
+def to_labelme_polygons(
+    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
+) -> dict[str, dict[str, Any]]:
+    """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled."""
+    return dict(_labelme_files(Job(segmentations, vocabulary)))
+
+
+def _instances(job: Job) -> dict[str, Any]:
+    found = _Survey(job)
     annotations: list[dict[str, Any]] = []
     for image_id, segmentation in enumerate(found.segmentations, 1):
-        for segment, label in _named(segmentation, vocabulary):
+        for segment, label in _named(segmentation, job.vocabulary):
             mask = segmentation.mask(segment.id)
-            box = mask.xyxy_px
-            if box is None:
+            if mask.xyxy_px is None:
                 continue
-            annotation: dict[str, Any] = {
+            annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": found.ids[label] + 1,
-                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                "area": mask.area_px,
+                **_extent(mask),
                 "iscrowd": 0,
                 "segmentation": mask.to_rle(),
                 "phrase": segment.phrase,
@@ -63,160 +91,118 @@ def to_coco_instances(
     return {**found.head(), "annotations": annotations, "categories": found.categories()}
 
 
-def to_coco_panoptic(
-    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return COCO's panoptic JSON, and its PNGs by name: id = R + 256 G + 65536 B, 0 is void."""
-    pictures: dict[str, bytes] = {}
-    return _panoptic(_Survey(segmentations, vocabulary), pictures.__setitem__), pictures
+def _instance_files(job: Job) -> Files:
+    yield "instances.json", _instances(job)
 
 
-def _panoptic(found: _Survey, save: Callable[[str, bytes], object]) -> dict[str, Any]:
-    """Return the JSON; PNGs are saved one by one."""
+def _panoptic(job: Job) -> tuple[dict[str, Any], dict[str, bytes]]:
+    *pictures, (_, data) = _panoptic_files(job)
+    return data, {name.removeprefix("panoptic/"): png for name, png in pictures}
+
+
+def _panoptic_files(job: Job) -> Files:
+    import numpy as np
+    from PIL import Image
+
+    found = _Survey(job)
     annotations = []
     for image_id, (segmentation, stem) in enumerate(found.named_pictures(), 1):
-        areas, entries, kept = segmentation.areas_px(), [], np.zeros(len(segmentation.names), int)
-        for segment, label in _named(segmentation, found.vocabulary):
-            box = segmentation.mask(segment.id).xyxy_px
-            if box is None:
-                continue
-            kept[segment.id] = segment.id
-            entries.append({
-                "id": segment.id, "category_id": found.ids[label] + 1, "iscrowd": 0,
-                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                "area": areas[segment.id],
-            })  # fmt: skip
+        entries, kept = [], np.zeros(len(segmentation.names), int)
+        for segment, label in _named(segmentation, job.vocabulary):
+            mask = segmentation.mask(segment.id)
+            if mask.xyxy_px is not None:
+                kept[segment.id] = segment.id
+                entry = {"id": segment.id, "category_id": found.ids[label] + 1, "iscrowd": 0}
+                entries.append({**entry, **_extent(mask)})
         values = kept[segmentation.labels]
         rgb = np.stack([values & 255, values >> 8 & 255, values >> 16 & 255], -1)
         out = io.BytesIO()
         Image.fromarray(rgb.astype(np.uint8)).save(out, "PNG")
-        save(f"{stem}.png", out.getvalue())
+        yield f"panoptic/{stem}.png", out.getvalue()
         annotations.append(
             {"image_id": image_id, "file_name": f"{stem}.png", "segments_info": entries}
         )
-    return {**found.head(), "annotations": annotations, "categories": found.categories()}
+    head = found.head()
+    yield "panoptic.json", {**head, "annotations": annotations, "categories": found.categories()}
 
 
-def to_yolo_seg(
-    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
-) -> dict[str, str]:
-    """Return the files of an Ultralytics segmentation set: relative name -> text.
-
-    A line a part: class and outline in 0..1. The format knows no holes; they are filled.
-    """
-    return dict(_yolo(_Survey(segmentations, vocabulary)))
+def _extent(mask: Mask) -> dict[str, Any]:
+    x1, y1, x2, y2 = mask.xyxy_px or (0, 0, 0, 0)
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": mask.area_px}
 
 
-def _yolo(found: _Survey) -> Iterator[tuple[str, str]]:
+def _yolo_files(job: Job) -> Files:
+    found = _Survey(job)
     yield "data.yaml", data_yaml(list(found.ids))
-    table = [csv_line(["name", "picture"])]
     for segmentation, stem in found.named_pictures():
-        size = np.array([segmentation.image.width, segmentation.image.height], float)
+        size = (segmentation.image.width, segmentation.image.height)
         lines = []
-        for segment, label in _named(segmentation, found.vocabulary):
+        for segment, label in _named(segmentation, job.vocabulary):
             for ring in _outlines(segmentation.mask(segment.id)):
                 numbers = " ".join(f"{v:.6f}" for v in (ring / size).ravel())
                 lines.append(f"{found.ids[label]} {numbers}\n")
         yield f"labels/{stem}.txt", "".join(lines)
-        path = segmentation.image.path
-        table.append(csv_line([stem + suffix(path), path]))
-    yield "pictures.csv", "".join(table)
+    stems = zip(unique_stems(found.images), found.images, strict=True)
+    names = [stem + suffix(image.path) for stem, image in stems]
+    yield "pictures.csv", pictures_csv(names, found.images)
 
 
-def to_labelme_polygons(
-    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
-) -> dict[str, dict[str, Any]]:
-    """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled."""
-    return dict(_labelme(_Survey(segmentations, vocabulary)))
-
-
-def _labelme(found: _Survey) -> Iterator[tuple[str, dict[str, Any]]]:
+def _labelme_files(job: Job) -> Files:
+    found = _Survey(job)
     for segmentation, stem in found.named_pictures():
         shapes = [
             {
                 "label": label, "points": ring.round(PX_DIGITS).tolist(), "group_id": segment.id,
                 "description": segment.phrase, "shape_type": "polygon", "flags": {}, "mask": None,
             }
-            for segment, label in _named(segmentation, found.vocabulary)
+            for segment, label in _named(segmentation, job.vocabulary)
             for ring in _outlines(segmentation.mask(segment.id))
         ]  # fmt: skip
-        yield f"{stem}.json", {
-            "version": FORMAT_VERSION, "flags": {}, "shapes": shapes,
-            "imagePath": utf8(segmentation.image.path), "imageData": None,
-            "imageHeight": segmentation.image.height, "imageWidth": segmentation.image.width,
-        }  # fmt: skip
+        image = segmentation.image
+        yield f"{stem}.json", document(image, image.path, shapes)
 
 
-SEGMENT_FORMATS = ("coco-instances", "coco-panoptic", "yolo-seg", "labelme-polygons")
+def _outlines(mask: Mask) -> list[NDArray[np.float64]]:
+    from kosmoscope.masks import simplify
+
+    return [simplify(p.outline, _TOLERANCE_PX) for p in mask.polygons()]
 
 
-def export_segmentations(
-    segmentations: Iterable[LabelMap],
-    out: Path,
-    to: str,
-    *,
-    vocabulary: Vocabulary = Vocabulary.phrases(),
-    overwrite: bool = False,
-) -> Path:
-    """Write segmentations as a folder that is there whole or not at all.
-
-    They are gone through twice, see `to_coco_instances`; files are written as they come.
-
-    Raises:
-        OptionError: no such format (`SEGMENT_FORMATS`), or `out` exists.
-        KosmoscopeError: it cannot be written.
-    """
-    if to not in SEGMENT_FORMATS:
-        raise OptionError(f"format {to!r}; expected one of {', '.join(SEGMENT_FORMATS)}")
-    with folder(out, to=to, overwrite=overwrite) as filling:
-        if to == "coco-instances":
-            filling.write("instances.json", _json(to_coco_instances(segmentations, vocabulary)))
-        elif to == "coco-panoptic":
-            data = _panoptic(
-                _Survey(segmentations, vocabulary),
-                lambda name, content: filling.write_bytes(f"panoptic/{name}", content),
-            )
-            filling.write("panoptic.json", _json(data))
-        elif to == "yolo-seg":
-            for name, text in _yolo(_Survey(segmentations, vocabulary)):
-                filling.write(name, text)
-        else:
-            for name, document in _labelme(_Survey(segmentations, vocabulary)):
-                filling.write(name, _json(document))
-    return out
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _named(segmentation: LabelMap, vocabulary: Vocabulary) -> list[tuple[Segment, str]]:
-    found = []
+def _named(segmentation: LabelMap, vocabulary: Vocabulary) -> Iterator[tuple[Segment, str]]:
+    """Yield the segments that have a class."""
     for segment in segmentation.segments:
         label = None if segment.kind == "region" else vocabulary.label(segment.phrase)
-        if label:
-            found.append((segment, label))
-    return found
+        if label is not None:
+            yield segment, label
 
 
 class _Survey:
-    """What must be known of all pictures before the first is written: a first pass."""
+    """What must be known of all pictures before the first is written: a first pass, counted."""
 
-    def __init__(self, segmentations: Iterable[LabelMap], vocabulary: Vocabulary) -> None:
-        once = isinstance(segmentations, Iterator)
-        self.segmentations = list(segmentations) if once else segmentations
-        self.vocabulary = vocabulary
+    def __init__(self, job: Job) -> None:
+        from kosmoscope.masks import LabelMap
+
+        gathered = isinstance(job.found, Iterator)
+        self.segmentations: Iterable[LabelMap] = list(job.found) if gathered else job.found
         self.images: list[ImageInfo] = []
         self._stuff: set[str] = set()
-        self.ids = vocabulary.numbered(self._labels())
-
-    def _labels(self) -> Iterator[str]:
+        labels: set[str] = set()
         for segmentation in self.segmentations:
+            if not isinstance(segmentation, LabelMap):
+                raise OptionError(f"expected segmentations, got a {type(segmentation).__name__}")
             self.images.append(segmentation.image)
-            for segment, label in _named(segmentation, self.vocabulary):
-                if segment.kind == "stuff":
-                    self._stuff.add(label)
-                yield label
+            job.report.descriptions += 1
+            job.report.pictures += 1
+            areas_px = segmentation.areas_px()
+            for segment in segmentation.segments:
+                if segment.kind == "region":
+                    continue
+                label = job.report.look_up(segment.phrase, job.vocabulary)
+                job.report.count(label, 1, usable=int(areas_px[segment.id] > 0))
+                if label is not None:
+                    labels.add(label)
+                    self._stuff.update({label} if segment.kind == "stuff" else ())
+        self.ids = job.vocabulary.numbered(labels)
 
     def named_pictures(self) -> Iterator[tuple[LabelMap, str]]:
         """Each segmentation with the stem of its files."""
@@ -243,5 +229,30 @@ class _Survey:
         }
 
 
-def _outlines(mask: Mask) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    return [simplify(p.outline, _TOLERANCE_PX) for p in mask.polygons()]
+def _format(name: str, summary: str, files: Any, value: Any = None) -> Format:
+    record = folder_format(name, summary, files, value=value, takes="segmentations", indent=None)
+    return FORMATS.add(record)
+
+
+COCO_INSTANCES = _format(
+    "coco-instances",
+    "`instances.json`: RLE, exact area, tight box, phrase, score",
+    _instance_files,
+    _instances,
+)
+COCO_PANOPTIC = _format(
+    "coco-panoptic",
+    "`panoptic.json` and PNGs, id = R + 256 G + 65536 B; the rest is 0 (void)",
+    _panoptic_files,
+    _panoptic,
+)
+YOLO_SEG = _format(
+    "yolo-seg",
+    "`data.yaml`, `labels/*.txt`: outlines within 0.75 px; holes are filled",
+    _yolo_files,
+)
+LABELME_POLYGONS = _format(
+    "labelme-polygons",
+    "one JSON a picture: outlines within 0.75 px; holes are filled",
+    _labelme_files,
+)

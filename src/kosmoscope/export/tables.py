@@ -10,13 +10,23 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from itertools import islice
+from typing import Any, Final
 
-from kosmoscope.export.names import printable, utf8
-from kosmoscope.export.pictures import NORM_DIGITS, PX_DIGITS, SCORE_DIGITS, inside, number
-from kosmoscope.export.vocabulary import Report, Vocabulary
+from kosmoscope.export.format import FORMATS, Format, Job, text_format
+from kosmoscope.export.labelled import (
+    NORM_DIGITS,
+    PX_DIGITS,
+    SCORE_DIGITS,
+    LabelledEntity,
+    Report,
+    labelled,
+    number,
+)
+from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import markup, utf8
 from kosmoscope.optional import optional
-from kosmoscope.types import XYXY, Box, Entity, GroundedCaption
+from kosmoscope.types import XYXY, Box, GroundedCaption
 
 COLUMNS: Final[dict[str, str]] = {
     "description": "int",  # counts descriptions from 0
@@ -62,13 +72,9 @@ def rows(
     report: Report | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one row a box, as a dict with all `COLUMNS`; None where a column does not apply."""
-    report = report if report is not None else Report()
-    pictures: set[tuple[str, int, int]] = set()
     empty = dict.fromkeys(COLUMNS)
-    for index, description in enumerate(descriptions):
-        image = description.image
-        pictures.add((image.path, image.width, image.height))
-        report.descriptions, report.pictures = index + 1, len(pictures)
+    for index, found in enumerate(labelled(descriptions, vocabulary, report, drop=False)):
+        description, image = found.description, found.description.image
         told = {
             **empty,
             "description": index,
@@ -81,22 +87,18 @@ def rows(
             "caption": utf8(description.caption),
             "finish_reason": description.finish_reason,
         }
-        if not description.entities:
+        if not found.entities:
             yield told
-        for number_, entity in enumerate(description.entities):
-            for row in _entity_rows(entity, description, vocabulary, report):
+        for number_, entity in enumerate(found.entities):
+            for row in _entity_rows(entity):
                 yield {**told, "entity": number_, **row}
 
 
-def _entity_rows(
-    entity: Entity, description: GroundedCaption, vocabulary: Vocabulary, report: Report
-) -> Iterator[dict[str, Any]]:
-    label, known = vocabulary.look_up(entity.phrase)
-    if not known:
-        report.unmapped[utf8(entity.phrase)] += 1
+def _entity_rows(found: LabelledEntity) -> Iterator[dict[str, Any]]:
+    entity = found.entity
     told = {
-        "phrase": utf8(entity.phrase),
-        "label": label,
+        "phrase": found.phrase,
+        "label": found.label,
         "span_start": entity.span[0],
         "span_end": entity.span[1],
         "entity_score": number(entity.score, SCORE_DIGITS),
@@ -104,14 +106,7 @@ def _entity_rows(
     }
     if not entity.boxes:
         yield told
-    for i, box in enumerate(entity.boxes):
-        xyxy_px = inside(box.xyxy_px, description.image)
-        if xyxy_px is None:
-            report.unusable += 1
-        else:
-            report.boxes += 1
-            if label is not None:
-                report.labels[label] += 1
+    for i, (box, xyxy_px) in enumerate(zip(entity.boxes, found.corners_px, strict=True)):
         yield {**told, "box": i, **_box_columns(box, xyxy_px)}
 
 
@@ -140,7 +135,7 @@ def csv_cell(value: object) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return repr(value)
-    value = printable(value)
+    value = markup(value)
     return f"'{value}" if _FORMULA.match(value) else value
 
 
@@ -151,20 +146,17 @@ def csv_line(values: Iterable[object]) -> str:
     return line.getvalue()
 
 
-def csv_chunks(
-    descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary, report: Report | None = None
-) -> Iterator[str]:
-    """Yield CSV, record by record, the heading first."""
-    yield csv_line(COLUMNS)
-    for row in rows(descriptions, vocabulary, report):
-        yield csv_line(row.values())
-
-
 def to_csv(
     descriptions: Iterable[GroundedCaption], vocabulary: Vocabulary = Vocabulary.phrases()
 ) -> str:
     """Return a CSV table (UTF-8, comma, RFC 4180 quoting, formulas disarmed: see `csv_cell`)."""
-    return "".join(csv_chunks(descriptions, vocabulary))
+    return "".join(_csv_lines(Job(descriptions, vocabulary)))
+
+
+def _csv_lines(job: Job) -> Iterator[str]:
+    yield csv_line(COLUMNS)
+    for row in _rows(job):
+        yield csv_line(row.values())
 
 
 def to_arrow(
@@ -175,28 +167,26 @@ def to_arrow(
     Raises:
         KosmoscopeError: pyarrow is not installed.
     """
-    pa = optional("pyarrow", "parquet")
-    return pa.Table.from_pylist(list(rows(descriptions, vocabulary)), schema=_schema(pa))
+    return _arrow(Job(descriptions, vocabulary))
 
 
-def write_parquet(
-    file: BinaryIO,
-    descriptions: Iterable[GroundedCaption],
-    vocabulary: Vocabulary,
-    report: Report | None = None,
-) -> None:
-    """Write the table to an open file, some thousand rows at a time."""
+def _arrow(job: Job) -> Any:
     pa = optional("pyarrow", "parquet")
+    return pa.Table.from_pylist(list(_rows(job)), schema=_schema(pa))
+
+
+def _write_parquet(job: Job) -> None:
+    """Write the table, some thousand rows at a time."""
+    pa = optional("pyarrow", "parquet")  # before any file is made
     parquet = optional("pyarrow.parquet", "parquet")
     schema = _schema(pa)
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        batch: list[dict[str, Any]] = []
-        for row in rows(descriptions, vocabulary, report):
-            batch.append(row)
-            if len(batch) == _BATCH_ROWS:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                batch.clear()
-        writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+    with job.new_file() as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        rest = _rows(job)
+        while True:
+            batch = list(islice(rest, _BATCH_ROWS))
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            if len(batch) < _BATCH_ROWS:
+                break
 
 
 def to_pandas(
@@ -221,3 +211,12 @@ def to_pandas(
 def _schema(pa: Any) -> Any:
     kinds = {"int": pa.int64(), "text": pa.string(), "float": pa.float64(), "bool": pa.bool_()}
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+
+
+def _rows(job: Job) -> Iterator[dict[str, Any]]:
+    return rows(job.found, job.vocabulary, job.report)
+
+
+_SUMMARY = "one row a box: everything but tokens and timings"
+CSV = FORMATS.add(text_format("csv", _SUMMARY, ".csv", _csv_lines))
+PARQUET = FORMATS.add(Format("parquet", _SUMMARY, ".parquet", _arrow, _write_parquet))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kosmoscope.errors import BoxError
-from kosmoscope.tokens import xyxy_to_cells
+from kosmoscope.export.format import FORMATS, Job, text_format
 from kosmoscope.types import Entity, GroundedCaption
 
 DELIMITER = "</delimiter_of_multi_objects/>"
@@ -21,6 +21,9 @@ _SPECIAL = re.compile(r"[\\\t\n\r\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\ud800-\udff
 
 def cells(entity: Entity, side: int = 32) -> list[tuple[int, int]]:
     """Return the cells of an entity's boxes; boxes outside of the picture are left out."""
+
+    from kosmoscope.tokens import xyxy_to_cells  # here: the formats are listed without NumPy
+
     found: list[tuple[int, int]] = []
     for box in entity.boxes:
         try:
@@ -40,31 +43,36 @@ def to_links(description: GroundedCaption, side: int = 32) -> str:
         description: of a picture.
         side: cells along each side of the model's grid.
     """
+    from kosmoscope.tokens import location_token
+
     parts: list[str] = []
     for text, entity in description.pieces():
         shown = re.sub(r"([\\\[\]])", r"\\\1", text)
         pairs = cells(entity, side) if entity else []
-        boxes = DELIMITER.join(f"<patch_index_{a:04d}><patch_index_{b:04d}>" for a, b in pairs)
+        boxes = DELIMITER.join(location_token(a) + location_token(b) for a, b in pairs)
         parts.append(f"[{shown}]({boxes})" if pairs else shown)
     return "".join(parts)
-
-
-def tagged_chunks(descriptions: Iterable[GroundedCaption]) -> Iterator[str]:
-    """Yield lines as `kosmoscope.parsing.read_tagged` reads them."""
-    yield HEADING + "\n"
-    for d in descriptions:
-        fields = (d.image.path, str(d.image.width), str(d.image.height), d.tagged)
-        yield "\t".join(_SPECIAL.sub(_escaped, f) for f in fields) + "\n"
 
 
 def to_tagged(descriptions: Iterable[GroundedCaption]) -> str:
     """Return the model's tagged text, a line a description, after a heading.
 
     The columns are apart by tabs. Backslash, tab, line breaks and what UTF-8 cannot hold are
-    written ``\\\\``, ``\\t``, ``\\n``, ``\\r`` and ``\\u2028``.
+    written ``\\\\``, ``\\t``, ``\\n``, ``\\r`` and ``\\u2028``. `kosmoscope.parsing.read_tagged`
+    reads it back.
     """
-    return "".join(tagged_chunks(descriptions))
+    return "".join(_lines(Job(descriptions)))
+
+
+def _lines(job: Job) -> Iterator[str]:
+    yield HEADING + "\n"
+    for d in job.descriptions():
+        fields = (d.image.path, str(d.image.width), str(d.image.height), d.tagged)
+        yield "\t".join(_SPECIAL.sub(_escaped, f) for f in fields) + "\n"
 
 
 def _escaped(match: re.Match[str]) -> str:
     return ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}"
+
+
+TAGGED = FORMATS.add(text_format("tagged", "the model's text with its tags", ".txt", _lines))

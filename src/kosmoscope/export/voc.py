@@ -8,12 +8,14 @@ the smallest range of whole pixels around it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from kosmoscope.export.names import base_name, printable, suffix, unique_stems
-from kosmoscope.export.pictures import Labelled, Picture, merge
+from kosmoscope.export.format import FORMATS, Files, Job, folder_format
+from kosmoscope.export.labelled import LabelledBox
+from kosmoscope.export.pictures import LabelledPicture
 from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import markup
 from kosmoscope.types import GroundedCaption
 
 
@@ -22,24 +24,16 @@ def to_voc(
 ) -> dict[str, str]:
     """Return the files of a VOC data set, relative name -> text: ``Annotations/*.xml`` and
     ``ImageSets/Main/default.txt``, the list of their stems."""
-    pictures = merge(descriptions, vocabulary)
-    stems = unique_stems([p.image for p in pictures])
-    return files(pictures, stems, [base_name(p.image.path) for p in pictures])
+    return dict(_files(Job(descriptions, vocabulary)))
 
 
-def files(
-    pictures: Sequence[Picture], stems: Sequence[str], names: Sequence[str]
-) -> dict[str, str]:
-    """Return what `to_voc` does, of merged pictures; `names` are the pictures' file names."""
-    found = {
-        f"Annotations/{stem}.xml": _document(picture, name or stem + suffix(picture.image.path))
-        for picture, stem, name in zip(pictures, stems, names, strict=True)
-    }
-    found["ImageSets/Main/default.txt"] = "".join(f"{stem}\n" for stem in stems)
-    return found
+def _files(job: Job) -> Files:
+    for picture, stem, name in zip(job.pictures, job.stems, job.names, strict=True):
+        yield f"Annotations/{stem}.xml", _document(picture, name)
+    yield "ImageSets/Main/default.txt", "".join(f"{stem}\n" for stem in job.stems)
 
 
-def _document(picture: Picture, name: str) -> str:
+def _document(picture: LabelledPicture, name: str) -> str:
     root = ElementTree.Element("annotation")
     _add(root, "folder", "JPEGImages")
     _add(root, "filename", name)
@@ -57,7 +51,7 @@ def _document(picture: Picture, name: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _object(root: ElementTree.Element, box: Labelled) -> None:
+def _object(root: ElementTree.Element, box: LabelledBox) -> None:
     item = ElementTree.SubElement(root, "object")
     _add(item, "name", box.label)
     _add(item, "pose", "Unspecified")
@@ -74,4 +68,14 @@ def _object(root: ElementTree.Element, box: Labelled) -> None:
 
 
 def _add(parent: ElementTree.Element, tag: str, value: object) -> None:
-    ElementTree.SubElement(parent, tag).text = printable(str(value))
+    ElementTree.SubElement(parent, tag).text = markup(str(value))
+
+
+VOC = FORMATS.add(
+    folder_format(
+        "voc",
+        "`Annotations/*.xml`, `ImageSets/Main/default.txt`; whole pixels, no captions",
+        _files,
+        pictures="JPEGImages/",
+    )
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from kosmoscope.errors import InputError, OptionError
-from kosmoscope.export.names import one_space, printable, utf8
 from kosmoscope.export.nouns import head_noun
+from kosmoscope.files.text import one_space, shown_name, utf8
 
 NO_PHRASE = "object"
 """The class of a box that came without a phrase."""
@@ -22,26 +21,6 @@ NO_PHRASE = "object"
 Kind = Literal["phrases", "heads", "map"]
 Unmapped = Literal["keep", "drop"]
 _HEADERS = {("phrase", "class"), ("phrase", "label"), ("name", "class"), ("head", "class")}
-
-
-@dataclass(slots=True)
-class Report:
-    """What an export did; filled while it runs."""
-
-    descriptions: int = 0
-    pictures: int = 0
-    boxes: int = 0
-    """Boxes written."""
-    duplicates: int = 0
-    """Boxes left out as exactly the same box with the same label is there already."""
-    unusable: int = 0
-    """Boxes left out as they are not finite, inverted, or empty inside the picture."""
-    dropped: int = 0
-    """Boxes left out as the map file says so, or has no class for their phrase."""
-    labels: Counter[str] = field(default_factory=Counter)
-    """Boxes of each class."""
-    unmapped: Counter[str] = field(default_factory=Counter)
-    """Phrases for which the map file has no class, with their number of entities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +74,7 @@ class Vocabulary:
             InputError: it cannot be read, or is of another shape. The message names the file.
         """
         path = Path(path)
-        shown = printable(str(path))
+        shown = shown_name(path)
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as e:

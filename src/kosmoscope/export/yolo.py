@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kosmoscope.export.names import suffix, unique_stems, utf8
-from kosmoscope.export.pictures import NORM_DIGITS, Labelled, Picture, labels_of, merge
+from kosmoscope.export.format import FORMATS, Files, Job, folder_format
+from kosmoscope.export.labelled import NORM_DIGITS, LabelledBox
+from kosmoscope.export.pictures import labels_of
 from kosmoscope.export.tables import csv_line
 from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.text import utf8
 from kosmoscope.types import GroundedCaption, ImageInfo
 
 
@@ -23,24 +25,22 @@ def to_yolo(
     Each picture has a label file, an empty one where nothing was found. Label files have the
     picture's stem where that is unique, and a hash with it where it is not.
     """
-    pictures = merge(descriptions, vocabulary)
-    return files(pictures, vocabulary, unique_stems([p.image for p in pictures]))
+    return dict(_files(Job(descriptions, vocabulary)))
 
 
-def files(
-    pictures: Sequence[Picture], vocabulary: Vocabulary, stems: Sequence[str]
-) -> dict[str, str]:
-    """Return what `to_yolo` does, of merged pictures."""
-    ids = vocabulary.numbered(labels_of(pictures))
-    found = {"data.yaml": data_yaml(list(ids))}
-    table = [csv_line(["name", "picture"])]
-    for picture, stem in zip(pictures, stems, strict=True):
+def _files(job: Job) -> Files:
+    ids = job.vocabulary.numbered(labels_of(job.pictures))
+    yield "data.yaml", data_yaml(list(ids))
+    for picture, stem in zip(job.pictures, job.stems, strict=True):
         lines = (_line(box, ids[box.label], picture.image) for box in picture.boxes)
-        found[f"labels/{stem}.txt"] = "".join(lines)
-        name = stem + suffix(picture.image.path)
-        table.append(csv_line([name, picture.image.path]))
-    found["pictures.csv"] = "".join(table)
-    return found
+        yield f"labels/{stem}.txt", "".join(lines)
+    yield "pictures.csv", pictures_csv(job.names, [picture.image for picture in job.pictures])
+
+
+def pictures_csv(names: Sequence[str], images: Sequence[ImageInfo]) -> str:
+    """Return the list that says which file name stands for which picture."""
+    rows = zip(names, (image.path for image in images), strict=True)
+    return "".join(map(csv_line, (("name", "picture"), *rows)))
 
 
 def data_yaml(names: Sequence[str]) -> str:
@@ -71,8 +71,18 @@ def _yaml_character(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _line(box: Labelled, number: int, image: ImageInfo) -> str:
+def _line(box: LabelledBox, number: int, image: ImageInfo) -> str:
     x1, y1, x2, y2 = box.xyxy_px
     w, h = image.width, image.height
     values = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
     return f"{number} {' '.join(f'{v:.{NORM_DIGITS}f}' for v in values)}\n"
+
+
+YOLO = FORMATS.add(
+    folder_format(
+        "yolo",
+        "`data.yaml`, `labels/*.txt`, `pictures.csv`; no scores, no captions",
+        _files,
+        pictures="images/",
+    )
+)

@@ -43,7 +43,7 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def checked(data: Any, kind: type[T]) -> T:
-    """Return plain data as a dataclass, with every field of the type that it says.
+    """Return plain data as a dataclass (or dict, list ...), every field of the type that it says.
 
     Lists become tuples where the class wants them; fields that the class does not have are passed
     over, so that files of later versions can be read.
@@ -54,6 +54,6 @@ def checked(data: Any, kind: type[T]) -> T:
     import msgspec  # here: results are made far more often than they are read
 
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, kind, str_keys=True)  # JSON has no other keys
     except (msgspec.ValidationError, OverflowError) as e:
         raise InputError(reason(e).replace("`$.", "`")) from e

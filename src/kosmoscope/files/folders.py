@@ -51,6 +51,7 @@ def _publish(stage: Path, target: Path, *, replace: bool) -> None:
     except OSError as e:
         if old is not None:
             old.rename(target)
+            raise
         if os.path.lexists(target):
             raise FileExistsError(e.errno, "exists already", str(target)) from e
         raise

@@ -26,7 +26,8 @@ from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
 from kosmoscope.files.text import shown_name
 from kosmoscope.gallery.outlines import Outlines
-from kosmoscope.types import Box, Entity, GroundedCaption, check_xyxy_norm
+from kosmoscope.geometry import check_xyxy_norm
+from kosmoscope.types import Box, Entity, GroundedCaption
 
 NORM_STEPS = 10_000
 SCORE_STEPS = 1_000

@@ -27,7 +27,7 @@ def srgb_image(im: Image.Image, notes: list[str]) -> Image.Image:
 
     Raises:
         ValueError: pixels that mean nothing (floats of which none is finite, an unknown mode).
-        Whatever Pillow raises for damaged palettes and transparency; see `door.PILLOW_RAISES`.
+        Whatever Pillow raises for damaged palettes and transparency; see `reader.PILLOW_RAISES`.
     """
     colour, alpha = _split(im)
     rgb = _apply_profile(colour, im.info.get("icc_profile"), notes)

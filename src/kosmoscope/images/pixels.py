@@ -58,7 +58,7 @@ class PixelSpec:
             CheckpointError: a value is missing or unusable, or the settings crop the picture or
                 keep its aspect, so that boxes would not refer to the whole of it.
         """
-        reader = _Reader(config, file)
+        reader = PreprocessorReader(config, file)
         if not reader.flag("do_resize"):
             raise reader.wrong("do_resize", "must be true: the model takes one size only")
         edge = reader.square_edge()
@@ -85,7 +85,7 @@ class PixelSpec:
         )
 
 
-class _Reader:
+class PreprocessorReader:
     """Checked access to a config; every complaint names the file, the key and the value."""
 
     def __init__(self, config: Mapping[str, Any], file: str) -> None:

@@ -41,8 +41,9 @@ class Limits:
     """What a picture may cost. Checked before the cost arises."""
 
     max_pixels: int = 89_500_000
-    """Width times height; read from the header, before anything is decoded. Pillow has a hard
-    limit of its own at twice `PIL.Image.MAX_IMAGE_PIXELS`, about 179 million."""
+    """Width times height; read from the header, before anything is decoded. A larger JPEG is
+    decoded at 1/2, 1/4 or 1/8 of its size; other kinds are refused. Pillow has a hard limit of its
+    own at twice `PIL.Image.MAX_IMAGE_PIXELS`, about 179 million."""
     max_bytes: int = 256 * 2**20
     """Size of a file, a stream or bytes. Not asked of images and arrays already in memory."""
 

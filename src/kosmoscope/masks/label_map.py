@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
@@ -14,7 +14,7 @@ from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked, json_object
 from kosmoscope.files.text import reason
 from kosmoscope.masks.mask import Mask
-from kosmoscope.masks.rle import decode_rle, encode_rle
+from kosmoscope.masks.rle import MAX_PIXELS, checked_runs, encode_rle
 from kosmoscope.types import XYXY, ImageInfo
 
 SCHEMA_VERSION = 1
@@ -85,12 +85,12 @@ class LabelMap:
         """The pixels of a segment; 0: of the rest. Raises `InputError` for other numbers."""
         if isinstance(id, bool) or not 0 <= id <= len(self.segments):
             raise InputError(f"segment {id}: expected 0 to {len(self.segments)}")
-        return Mask(self.labels == id)
+        return _mask(self.labels == id)
 
     def entity_mask(self, entity: int) -> Mask:
         """All segments of one of the description's entities together."""
         ids = [s.id for s in self.segments if s.entity == entity]
-        return Mask(np.isin(self.labels, ids))
+        return _mask(np.isin(self.labels, ids))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,12 +144,7 @@ class LabelMap:
             )
         try:
             stored = checked(dict(data), _Stored)
-            labels = np.zeros((stored.image.height, stored.image.width), np.uint16)
-            for number, entry in enumerate(stored.segments, 1):
-                bits = decode_rle(entry.rle)
-                if bits.shape != labels.shape or labels[bits].any():
-                    raise InputError(f"the mask of segment {number} does not fit the others")
-                labels[bits] = number
+            labels = _painted((stored.image.height, stored.image.width), stored.segments)
             names = {f.name for f in fields(Segment)}
             segments = tuple(
                 Segment(**{n: getattr(entry, n) for n in names}) for entry in stored.segments
@@ -182,3 +177,29 @@ class _Stored:
     segments: tuple[_StoredSegment, ...]
     caption: str
     seconds: float
+
+
+def _mask(bits: NDArray[np.bool_]) -> Mask:
+    bits.setflags(write=False)  # or the mask would take a copy
+    return Mask(bits)
+
+
+def _painted(shape: tuple[int, int], segments: Sequence[_StoredSegment]) -> NDArray[np.uint16]:
+    """Return the label map of run lengths; all are checked before a pixel is allocated."""
+    sizes_runs = [checked_runs(segment.rle) for segment in segments]
+    if shape[0] < 0 or shape[1] < 0 or shape[0] * shape[1] > MAX_PIXELS:
+        raise InputError(f"a picture of {shape[1]}x{shape[0]} pixels")
+    for number, (size, _) in enumerate(sizes_runs, 1):
+        if size != shape:
+            raise InputError(f"the mask of segment {number} has another size than the picture")
+    # Runs go down the columns.
+    columns = np.zeros(shape[0] * shape[1], np.uint16)
+    for number, (_, runs) in enumerate(sizes_runs, 1):
+        at = 0
+        for i, run in enumerate(runs):
+            if i % 2:
+                if columns[at : at + run].any():
+                    raise InputError(f"the mask of segment {number} overlaps an earlier one")
+                columns[at : at + run] = number
+            at += run
+    return columns.reshape(shape, order="F")

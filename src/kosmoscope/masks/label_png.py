@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.errors import InputError
+from kosmoscope.files.text import reason
 from kosmoscope.files.writing import write_file
 
 RGB = tuple[int, int, int]
@@ -54,5 +55,7 @@ def read_label_map(path: str | Path) -> NDArray[np.uint16]:
             if image.format != "PNG" or image.mode not in ("P", "L", "I;16", "I;16B", "I"):
                 raise InputError(f"{path}: expected a PNG of labels, got {image.mode}")
             return np.asarray(image).astype(np.uint16)
-    except (OSError, SyntaxError) as e:
-        raise InputError(f"{path}: cannot be read as a label map: {e}") from e
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        if isinstance(e, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read as a label map: {reason(e)}") from e

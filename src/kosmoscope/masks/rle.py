@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError
 
-MAX_PIXELS = 2**31 - 1
+MAX_PIXELS = 179_000_000
+"""Of a mask that is read: the largest picture that Pillow opens. A few bytes can claim more."""
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
@@ -44,13 +45,20 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Return the (H, W) mask of a run-length encoding, compressed or a list of counts.
 
     Raises:
-        InputError: the size is not two whole numbers, the counts are not runs, or they do not add
-            up to the size.
+        InputError: the size is not two whole numbers or too large, the counts are not runs, or they
+            do not add up to the size.
     """
+    (height, width), runs = checked_runs(rle)
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def checked_runs(rle: Mapping[str, Any]) -> tuple[tuple[int, int], list[int]]:
+    """Return size (H, W) and runs, without a pixel. Raises as `decode_rle` does."""
     try:
         height, width = (int(v) for v in rle["size"])
         counts = rle["counts"]
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
         raise InputError("a mask's RLE has a size [height, width] and counts") from e
     if height < 0 or width < 0 or height * width > MAX_PIXELS:
         raise InputError(f"a mask's RLE has size {height}x{width}")
@@ -59,8 +67,7 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
         raise InputError(
             f"the runs of a mask's RLE add up to {sum(runs)}, not to {height}x{width} pixels"
         )
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")
+    return (height, width), runs
 
 
 def _runs(text: str | bytes) -> list[int]:

@@ -8,29 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kosmoscope.errors import CheckpointError
-from kosmoscope.model.jsonfile import read_object
-
-# Keys of transformers' config files that only training, generation defaults or bookkeeping use.
-# They are named so that a key which nobody knows stops the load: it may change what the numbers
-# mean.
-_BOOKKEEPING = frozenset(
-    """
-    add_cross_attention architectures attention_dropout activation_dropout bad_words_ids
-    begin_suppress_tokens chunk_size_feed_forward cross_attention_hidden_size
-    decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping
-    encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task
-    forced_bos_token_id forced_eos_token_id id2label init_std initializer_factor initializer_range
-    is_composition is_decoder is_encoder_decoder label2id layerdrop length_penalty max_length
-    min_length no_repeat_ngram_size num_beam_groups num_beams num_return_sequences
-    output_attentions output_hidden_states output_scores prefix problem_type projection_dim
-    pruned_heads remove_invalid_values repetition_penalty return_dict return_dict_in_generate
-    sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss
-    tie_encoder_decoder tokenizer_class top_k top_p torch_dtype torchscript transformers_version
-    typical_p use_bfloat16 use_cache
-    """.split()  # noqa: SIM905 - thirteen lines instead of sixty
-)
-
-_MOST_LAYERS = 1024
+from kosmoscope.files.checked import read_object
+from kosmoscope.store.fields import MOST_LAYERS, ConfigReader
 
 ACTIVATIONS = ("gelu", "quick_gelu")
 
@@ -133,22 +112,14 @@ class ModelConfig:
             CheckpointError: not JSON, another architecture, a key that nobody knows, or sizes
                 that cannot belong together. The message names the file and the key.
         """
-        data = read_object(path)
+        data = read_object(path, CheckpointError)
         kind = data.get("model_type")
         if kind != "kosmos-2":
             raise CheckpointError(f"{path}: model_type is {kind!r}; this engine runs 'kosmos-2'")
         return _Reader(path).model(data)
 
 
-class _Reader:
-    """Reads keys and remembers which, so that those left over can be named."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fail(self, problem: str) -> CheckpointError:
-        return CheckpointError(f"{self.path}: {problem}")
-
+class _Reader(ConfigReader):
     def model(self, data: Mapping[str, Any]) -> ModelConfig:
         self.known(data, "", {"model_type", "text_config", "vision_config", "latent_query_num",
                               "tie_word_embeddings", "bos_token_id", "eos_token_id",
@@ -173,7 +144,7 @@ class _Reader:
             vocab_size=self.integer(data, "vocab_size", 65037),
             max_positions=self.integer(data, "max_position_embeddings", 2048),
             width=self.integer(data, "embed_dim", 2048),
-            layers=self.integer(data, "layers", 24, _MOST_LAYERS),
+            layers=self.integer(data, "layers", 24, MOST_LAYERS),
             ffn_width=self.integer(data, "ffn_dim", 8192),
             heads=self.integer(data, "attention_heads", 32),
             activation=self.activation(data, "activation_function", "gelu"),
@@ -237,7 +208,7 @@ class _Reader:
         config = VisionConfig(
             width=self.integer(data, "hidden_size", 1024),
             ffn_width=self.integer(data, "intermediate_size", 4096),
-            layers=self.integer(data, "num_hidden_layers", 24, _MOST_LAYERS),
+            layers=self.integer(data, "num_hidden_layers", 24, MOST_LAYERS),
             heads=self.integer(data, "num_attention_heads", 16),
             channels=self.integer(data, "num_channels", 3),
             image_size=self.integer(data, "image_size", 224),
@@ -254,43 +225,6 @@ class _Reader:
         if config.channels != 3:
             raise self.fail(f"num_channels is {config.channels}; pictures here have 3")
         return config
-
-    def known(self, data: Mapping[str, Any], prefix: str, keys: set[str]) -> None:
-        surplus = sorted(
-            k for k in data if k not in keys and k not in _BOOKKEEPING and not k.startswith("_")
-        )
-        if surplus:
-            raise self.fail(f"unknown key {prefix}{surplus[0]}: it may change what the model means")
-
-    def section(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        value = data.get(key)
-        if not isinstance(value, dict):
-            raise self.fail(f"{key} is missing or not an object")
-        return value
-
-    def integer(self, data: Mapping[str, Any], key: str, default: int, most: int = 2**24) -> int:
-        value = data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-            raise self.fail(f"{key} is {value!r}; expected a whole number from 1 to {most}")
-        return value
-
-    def token(self, data: Mapping[str, Any], key: str, default: int) -> int:
-        value = data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.fail(f"{key} is {value!r}; expected a token id")
-        return value
-
-    def number(self, data: Mapping[str, Any], key: str, default: float) -> float:
-        value = data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-            raise self.fail(f"{key} is {value!r}; expected a number between 0 and 1")
-        return float(value)
-
-    def flag(self, data: Mapping[str, Any], key: str, default: bool) -> bool:
-        value = data.get(key, default)
-        if not isinstance(value, bool):
-            raise self.fail(f"{key} is {value!r}; expected true or false")
-        return value
 
     def activation(self, data: Mapping[str, Any], key: str, default: str) -> str:
         value = data.get(key, default)

@@ -1,36 +1,24 @@
-"""From a checkpoint in the hub's format to a converted folder, one tensor at a time."""
+"""The graphs of a Kosmos-2 checkpoint, written one tensor at a time."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from kosmoscope._version import __version__
-from kosmoscope.errors import CheckpointError, ModelError, OptionError
+from kosmoscope.errors import CheckpointError
+from kosmoscope.files.checked import read_object
 from kosmoscope.images import PixelSpec
 from kosmoscope.model import decoder, vision
 from kosmoscope.model.checkpoint import TEXT, Checkpoint
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import EMBEDDINGS, Converted, Manifest, stop_ids
-from kosmoscope.model.jsonfile import read_object
-from kosmoscope.model.paths import (
-    MANIFEST,
-    SourceFiles,
-    converted_dir,
-    find_source,
-    is_converted,
-)
+from kosmoscope.model.converted import stop_ids
+from kosmoscope.model.names import EMBEDDINGS, GENERATION, TOKENIZER
 from kosmoscope.model.quantization import PRECISIONS, Precision
+from kosmoscope.store.kind import CONFIG, PREPROCESSOR, Step
+from kosmoscope.store.source import SourceFiles
 from kosmoscope.tokens import Tokenizer, TokenSet
-
-Progress = Callable[[str], None]
 
 # The vision tower is bound by arithmetic, not by the bytes of its weights, so that 4 bits would
 # cost accuracy and buy nothing; see docs/engine.md for the measurements behind the table.
@@ -38,117 +26,36 @@ _VISION: dict[Precision, Precision] = {"fp32": "fp32", "int8": "int8", "int4": "
 _HEAD: dict[Precision, Precision] = {"fp32": "fp32", "int8": "int8", "int4": "int8"}
 
 
-def convert(
-    folder: Path,
-    target: Path,
-    precision: Precision,
-    *,
-    name: str | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Converted:
-    """Convert a checkpoint folder in the hub's format.
-
-    The target appears in one piece, complete, or not at all.
-
-    Args:
-        folder: config.json, tokenizer.json, preprocessor_config.json and safetensors weights.
-        target: the folder to make.
-        precision: fp32, int8 or int4.
-        name: what the model is called in results; by default the folder's name.
-        overwrite: replace a target that is a converted model; nothing else is ever replaced.
-        progress: called with the name of each step.
-
-    Raises:
-        CheckpointError: a file of the checkpoint is missing, damaged or disagrees with another.
-        OptionError: an unknown precision, or the target exists and may not be replaced.
-        ModelError: the target cannot be written (disk full, read-only).
-    """
-    if precision not in PRECISIONS:
-        raise OptionError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    _check_target(target, overwrite)
-    source = find_source(folder)
-    config, tokens = check_source(source)
+def write(stage: Path, source: SourceFiles, precision: str, step: Step) -> None:
+    """Check a checkpoint and write its graphs; see `ModelKind.write`."""
+    kept = next(p for p in PRECISIONS if p == precision)
+    config, tokens = check_source(source.folder)
     checkpoint = Checkpoint(source.weights, config)
-    work = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        work.mkdir(parents=True)
-        _write(work, source, config, tokens, checkpoint, precision, name or folder.name, progress)
-        _publish(work, target)
-    except OSError as e:
-        raise ModelError(f"{target}: cannot be written: {e.strerror or e}") from e
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return Converted.open(target)
+    step("vision tower")
+    vision.write_vision(stage / "vision.onnx", config, checkpoint, _VISION[kept])
+    step("decoder")
+    decoder.write_decoder(stage / "decoder.onnx", config, checkpoint, kept)
+    step("head and embeddings")
+    decoder.write_head(stage / "head.onnx", config, checkpoint, _HEAD[kept])
+    _write_embeddings(stage / EMBEDDINGS, config, checkpoint, kept)
+    decoder.write_structure(stage / "structure.onnx", config, tokens, checkpoint)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.exists():
-        return
-    if not overwrite:
-        raise OptionError(f"{target}: exists already; overwrite replaces a converted model")
-    if not is_converted(target) and not (target.is_dir() and not any(target.iterdir())):
-        raise OptionError(f"{target}: not a converted model, so overwrite does not replace it")
-
-
-def ensure_converted(
-    folder: Path, precision: Precision, *, name: str, progress: Progress | None = None
-) -> Converted:
-    """Return the cached conversion of a checkpoint folder, made now if it is not there."""
-    target = converted_dir(find_source(folder), precision)
-    if not (target / MANIFEST).exists():
-        with suppress(OptionError):  # another process was faster
-            convert(folder, target, precision, name=name, progress=progress)
-    return Converted.open(target)
-
-
-def check_source(source: SourceFiles) -> tuple[ModelConfig, TokenSet]:
+def check_source(folder: Path) -> tuple[ModelConfig, TokenSet]:
     """Check that config, tokenizer and preprocessor agree. Raises `CheckpointError`."""
-    config = ModelConfig.from_file(source.config)
-    tokenizer = Tokenizer.from_file(source.tokenizer)
+    file, preprocessor, generation = (folder / n for n in (CONFIG, PREPROCESSOR, GENERATION))
+    config = ModelConfig.from_file(file)
+    tokenizer = Tokenizer.from_file(folder / TOKENIZER)
     t = config.text
-    tokenizer.check_matches(
-        vocab_size=t.vocab_size, bos=t.bos, pad=t.pad, eos=t.eos, file=source.config
-    )
-    stop_ids(source.generation, config)
-    spec = PixelSpec.from_config(read_object(source.preprocessor), str(source.preprocessor))
+    tokenizer.check_matches(vocab_size=t.vocab_size, bos=t.bos, pad=t.pad, eos=t.eos, file=file)
+    stop_ids(generation if generation.is_file() else None, config)
+    spec = PixelSpec.from_config(read_object(preprocessor, CheckpointError), str(preprocessor))
     side = config.vision.image_size
     if spec.size_wh != (side, side):
         raise CheckpointError(
-            f"{source.preprocessor}: size {spec.size_wh}; config.json says image_size {side}"
+            f"{preprocessor}: size {spec.size_wh}; config.json says image_size {side}"
         )
     return config, tokenizer.tokens
-
-
-def _write(
-    work: Path,
-    source: SourceFiles,
-    config: ModelConfig,
-    tokens: TokenSet,
-    checkpoint: Checkpoint,
-    precision: Precision,
-    name: str,
-    progress: Progress | None,
-) -> None:
-    def step(text: str) -> None:
-        if progress is not None:
-            progress(text)
-
-    for file in (source.config, source.tokenizer, source.preprocessor, source.generation):
-        if file is not None:
-            shutil.copyfile(file, work / file.name)
-    step("vision tower")
-    vision.write_vision(work / "vision.onnx", config, checkpoint, _VISION[precision])
-    step("decoder")
-    decoder.write_decoder(work / "decoder.onnx", config, checkpoint, precision)
-    step("head and embeddings")
-    decoder.write_head(work / "head.onnx", config, checkpoint, _HEAD[precision])
-    _write_embeddings(work / EMBEDDINGS, config, checkpoint, precision)
-    decoder.write_structure(work / "structure.onnx", config, tokens, checkpoint)
-    step("checksum of the source")
-    files = {file.name: file.stat().st_size for file in sorted(work.iterdir())}
-    manifest = Manifest(name, precision, checkpoint.sha256(), __version__, files)
-    manifest.write(work / MANIFEST)
 
 
 def _npy_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -172,22 +79,3 @@ def _write_embeddings(
             if not np.isfinite(rows).all():
                 raise CheckpointError(f"{source.files[0]}: {name} has values beyond {dtype}")
             file.write(rows.tobytes())
-
-
-def _publish(work: Path, target: Path) -> None:
-    """Put the finished folder in its place; an old one is moved aside first, then removed."""
-    for file in work.iterdir():
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-    old: Path | None = None
-    if target.exists():
-        old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-        target.rename(old)
-    try:
-        work.rename(target)
-    except OSError:
-        if old is not None:
-            old.rename(target)
-        raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)

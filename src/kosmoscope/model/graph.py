@@ -35,7 +35,7 @@ INT4_BLOCK = 64
 class GraphWriter:
     """Builds `path` (model.onnx) and `path` with suffix .data (its weights).
 
-    Use as a context manager; on leaving without an error the graph is checked and saved.
+    Use as a context manager; on leaving without an error the graph is saved.
     """
 
     def __init__(self, path: Path) -> None:

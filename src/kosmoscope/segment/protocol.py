@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import BoxError, InputError
-from kosmoscope.types import XYXY
+from kosmoscope.geometry import XYXY, check_xyxy, clip
 
 Point = tuple[float, float, bool]
 """``(x_px, y_px, positive)``: a click on the thing, or (False) on what is not it."""
@@ -42,7 +42,7 @@ class BoxPrompt:
     """True: a region such as sky or road; False: a countable thing; None: the phrase tells."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "xyxy_px", _box(self.xyxy_px))
+        object.__setattr__(self, "xyxy_px", check_xyxy(self.xyxy_px))
         object.__setattr__(self, "points", tuple(_point(p) for p in self.points))
 
     @classmethod
@@ -67,8 +67,8 @@ class BoxPrompt:
         x1, y1, x2, y2 = self.xyxy_px
         if min(x1, y1) < -SLACK_PX or x2 > w + SLACK_PX or y2 > h + SLACK_PX:
             raise BoxError(f"box {self.xyxy_px} leaves the picture of {w}x{h} pixels")
-        clipped = (max(x1, 0.0), max(y1, 0.0), min(x2, float(w)), min(y2, float(h)))
-        if not (clipped[2] > clipped[0] and clipped[3] > clipped[1]):
+        clipped = clip(self.xyxy_px, image_wh)
+        if clipped is None:
             raise BoxError(f"box {self.xyxy_px} lies outside the picture of {w}x{h} pixels")
         for x, y, _ in self.points:
             if not (0 <= x <= w and 0 <= y <= h):
@@ -111,6 +111,52 @@ class Segmenter(Protocol):
         ...
 
 
+@runtime_checkable
+class EncodingSegmenter(Segmenter, Protocol):
+    """A segmenter that looks at a picture first, at length, and then answers quickly."""
+
+    def encode(self, picture: NDArray[np.uint8]) -> Any:
+        """Return what the segmenter saw: a value, to be asked as often as one likes."""
+        ...
+
+    def ask(self, encoded: Any, prompts: Sequence[BoxPrompt]) -> list[Proposal]:
+        """Return what `segment` would of the picture that was encoded."""
+        ...
+
+
+class LookingOnce:
+    """A segmenter for one picture, which is looked at once however often it is asked about.
+
+    Args:
+        segmenter: does the work.
+        picture: (H, W, 3) uint8 RGB, upright.
+    """
+
+    def __init__(self, segmenter: Segmenter, picture: NDArray[np.uint8]) -> None:
+        self._segmenter = segmenter
+        self._picture = picture
+        self._encoded: Any = None
+
+    @property
+    def name(self) -> str:
+        """The segmenter's."""
+        return self._segmenter.name
+
+    def segment(self, picture: NDArray[np.uint8], prompts: Sequence[BoxPrompt]) -> list[Proposal]:
+        """Return one proposal a prompt; see `Segmenter.segment`. Another picture is passed on."""
+        segmenter = self._segmenter
+        if picture is not self._picture or not isinstance(segmenter, EncodingSegmenter):
+            return segmenter.segment(picture, prompts)
+        wh = check_picture(picture)
+        for prompt in prompts:
+            prompt.within(wh)  # before the encoder's seconds
+        if not prompts:
+            return []
+        if self._encoded is None:
+            self._encoded = segmenter.encode(picture)
+        return segmenter.ask(self._encoded, prompts)
+
+
 def check_picture(picture: NDArray[Any]) -> tuple[int, int]:
     """Return (width, height) of an (H, W, 3) uint8 picture.
 
@@ -124,19 +170,6 @@ def check_picture(picture: NDArray[Any]) -> tuple[int, int]:
     if not (shape[0] and shape[1]):
         raise InputError(f"the picture is empty: {shape[1]}x{shape[0]} pixels")
     return int(shape[1]), int(shape[0])
-
-
-def _box(xyxy: Sequence[float]) -> XYXY:
-    try:
-        x1, y1, x2, y2 = (float(v) for v in xyxy)
-    except (TypeError, ValueError, OverflowError) as e:
-        shown = " ".join(repr(xyxy).split())[:80]
-        raise BoxError(f"a box is four numbers x1, y1, x2, y2; got {shown}") from e
-    if not all(math.isfinite(v) for v in (x1, y1, x2, y2)):
-        raise BoxError(f"box {(x1, y1, x2, y2)} has a number that is not finite")
-    if not (x2 > x1 and y2 > y1):
-        raise BoxError(f"box {(x1, y1, x2, y2)} is empty or inverted: expected x1 < x2 and y1 < y2")
-    return (x1, y1, x2, y2)
 
 
 def _point(point: Sequence[Any]) -> Point:

@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.errors import OptionError
+from kosmoscope.geometry import norm_to_px
 from kosmoscope.masks import Candidate, Segment, partition
 from kosmoscope.masks.partition import rest_regions
 from kosmoscope.segment.classical.words import is_stuff
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter, check_picture
+from kosmoscope.segment.registry import SEGMENTERS
 from kosmoscope.segment.segmentation import Segmentation
+from kosmoscope.store.installed import resolve
+from kosmoscope.store.kind import kind_of
 from kosmoscope.types import GroundedCaption, ImageInfo
 
-CLASSICAL, _SAM = "classical", "sam-vit-base"
+CLASSICAL = "classical"
 CELL = 1 / 32
 
 
@@ -27,21 +31,20 @@ def load_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) 
 
     Args:
         name: "classical" (needs OpenCV: ``pip install kosmoscope[segment]``), or "sam"
-            (sam-vit-base), a name of `kosmoscope.segment.sam.KNOWN` or on the hub, or a folder of
-            a Segment-Anything checkpoint.
-        threads: for the arithmetic of "sam"; None for one per processor.
+            (sam-vit-base), or another of `kosmoscope.segment.registry`; or a model that one of
+            them runs: a name such as "slimsam-77", "org/name" as pulled, or a folder.
+        threads: for the arithmetic of those that run a model; None for one per processor.
 
     Raises:
         KosmoscopeError: OpenCV is not installed.
-        ModelError: the checkpoint is not there or damaged.
+        ModelError: there is none of that name, or its checkpoint is not there or damaged.
     """
-    if str(name) == CLASSICAL:
-        from kosmoscope.segment.classical import ClassicalSegmenter
-
-        return ClassicalSegmenter()
-    from kosmoscope.segment.sam import load_sam
-
-    return load_sam(_SAM if str(name) == "sam" else name, threads=threads)
+    if isinstance(name, str) and name in SEGMENTERS:
+        return SEGMENTERS.get(name).load(name, threads)
+    models = {kind.model.name: kind for kind in SEGMENTERS if kind.model is not None}
+    kinds = [kind.model for kind in models.values() if kind.model is not None]
+    folder = resolve(name, kinds, SEGMENTERS.names()).folder
+    return models[kind_of(folder, kinds).name].load(name, threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def description_prompts(
         description: of the picture.
         image_wh: its size in pixels, if it is read at another one.
     """
-    w, h = image_wh or (description.image.width, description.image.height)
+    image_wh = image_wh or (description.image.width, description.image.height)
     found = []
     for index, entity in enumerate(description.entities):
         for box in entity.boxes:
@@ -74,7 +77,7 @@ def description_prompts(
                 # edge; a sky does.
                 x1, y1 = (0.0 if v < CELL else v for v in (x1, y1))
                 x2, y2 = (1.0 if v > 1 - CELL else v for v in (x2, y2))
-            prompt = BoxPrompt((x1 * w, y1 * h, x2 * w, y2 * h), entity.phrase, stuff=stuff)
+            prompt = BoxPrompt(norm_to_px((x1, y1, x2, y2), image_wh), entity.phrase, stuff=stuff)
             found.append(Wanted(prompt, index))
     return found
 

@@ -60,6 +60,28 @@ class Segmentation(LabelMap):
         save_image(self._drawn(image, style), path, quality=quality)
         return Path(path)
 
+    def export(self, to: str, path: str | PathLike[str] | None = None, **options: Any) -> Any:
+        """Write the segmentation in another program's format, or return it without a path.
+
+        Args:
+            to: one of `kosmoscope.export.formats("segmentations")`.
+            path: the folder to write; see `kosmoscope.export.export`.
+            options: as of `kosmoscope.export.export`: `vocabulary`, `overwrite` and so on.
+
+        Returns:
+            The path; without one what the format's own function (`to_coco_instances` of
+            "coco-instances") returns.
+
+        Raises:
+            OptionError: no such format, or no such option; the path exists.
+            OutputError: it cannot be written.
+        """
+        from kosmoscope.export import export, exported
+
+        if path is None:
+            return exported([self], to, **options)
+        return export([self], Path(path), to, **options)
+
     def _drawn(self, image: ImageSource | None, style: DrawStyle | None) -> Any:
         from kosmoscope.draw import DrawStyle, draw_segmentation
 

@@ -5,17 +5,22 @@ All maps are (B, N): one row a box, one column a region of the working picture.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kosmoscope.geometry import XYXY, area, iou
 from kosmoscope.segment.classical.regions import Floats, Regions
 
 KERNELS: Final = (5.0, 9.0, 16.0)
 """Widths of the colour kernels, in units of `Regions.look`."""
 _STEPS: Final = 40
+_SAME_FROM: Final = 0.9
+"""The overlap (IoU) from which two boxes are taken for one thing's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +72,12 @@ def scene(regions: Regions, boxes: Floats, stuff: Floats) -> Scene:
     cost = np.full((n, n), np.inf, np.float32)
     cost[first, second] = cost[second, first] = step + 0.3
     return Scene(regions, boxes, (w, h), stuff, cover, alike, walk, cost)
+
+
+def as_xyxy(box: Floats) -> XYXY:
+    """Return a row of boxes as four Python floats."""
+    x1, y1, x2, y2 = box.tolist()
+    return (x1, y1, x2, y2)
 
 
 def pixel_box(box: Floats, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -142,12 +153,9 @@ def second_cues(s: Scene, guess: Floats) -> Floats:
     maps += [np.log1p(g / 10) for g in travel(s, guess >= 0.9 * peak)]
     maps += [np.log1p(g / 10) for g in travel(s, guess <= 0.1 * peak)]
     rival_thing, rival_stuff = np.zeros_like(guess), np.zeros_like(guess)
-    for one in range(len(guess)):
-        for other in range(len(guess)):
-            if other == one or _iou(s.boxes[other], s.boxes[one]) >= 0.9:
-                continue
-            rival = rival_stuff if s.stuff[other] else rival_thing
-            rival[one] = np.maximum(rival[one], guess[other])
+    for one, other in _rivals(s):
+        rival = rival_stuff if s.stuff[other] else rival_thing
+        rival[one] = np.maximum(rival[one], guess[other])
     maps += [rival_thing, rival_stuff]
     filled = mine.sum(axis=1, keepdims=True) / _whole(s.cover * total)
     sure = (np.abs(guess - 0.5) * 2 * s.cover * total).sum(axis=1, keepdims=True)
@@ -225,25 +233,20 @@ def travel(s: Scene, sources: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return far, np.minimum(wall, 60.0)
 
 
-def _iou(a: Floats, b: Floats) -> float:
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = w * h
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+def _rivals(s: Scene) -> Iterator[tuple[int, int]]:
+    """Yield (box, other) of all pairs, in order; boxes that coincide are of one thing."""
+    boxes = [as_xyxy(box) for box in s.boxes]
+    for one, other in permutations(range(len(boxes)), 2):
+        if iou(boxes[other], boxes[one]) < _SAME_FROM:
+            yield one, other
 
 
 def _others(s: Scene, ellipse: Floats) -> list[Floats]:
     """Return maps of the other boxes: smaller things on top, larger things, stuff around."""
-    count = len(s.boxes)
-    area = (s.boxes[:, 2] - s.boxes[:, 0]) * (s.boxes[:, 3] - s.boxes[:, 1])
+    areas = [area(as_xyxy(box)) for box in s.boxes]
     maps = [np.zeros_like(s.cover) for _ in range(4)]
-    for b in range(count):
-        for o in range(count):
-            if o == b or _iou(s.boxes[o], s.boxes[b]) >= 0.9:
-                continue
-            smaller = area[o] < area[b]
-            kind = (2 if s.stuff[o] else 0) + (0 if smaller else 1)
-            maps[kind][b] = np.maximum(maps[kind][b], s.cover[o] * (0.3 + ellipse[o]))
+    for b, o in _rivals(s):
+        smaller = areas[o] < areas[b]
+        kind = (2 if s.stuff[o] else 0) + (0 if smaller else 1)
+        maps[kind][b] = np.maximum(maps[kind][b], s.cover[o] * (0.3 + ellipse[o]))
     return maps

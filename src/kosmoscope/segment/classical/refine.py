@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kosmoscope.geometry import XYXY
 from kosmoscope.segment.classical.cues import pixel_box
 from kosmoscope.segment.classical.regions import Floats
-from kosmoscope.types import XYXY
 
 TILE: Final = 16
 """Side of a tile of `enlarge`, in working pixels."""

@@ -8,15 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kosmoscope.geometry import XYXY, area
 from kosmoscope.optional import optional
 from kosmoscope.segment.classical.clicks import pull, spread_box
-from kosmoscope.segment.classical.cues import pixel_box, scene
+from kosmoscope.segment.classical.cues import as_xyxy, pixel_box, scene
 from kosmoscope.segment.classical.prior import Prior, load_prior, score_cues, weigh
 from kosmoscope.segment.classical.refine import Guide, colour_bins, enlarge, level, per_pixel
 from kosmoscope.segment.classical.regions import LONG_SIDE, Floats, Regions, divide
 from kosmoscope.segment.classical.words import is_stuff
 from kosmoscope.segment.protocol import BoxPrompt, Proposal, check_picture
-from kosmoscope.types import XYXY
 
 _MARGIN: Final = 0.35
 """How much of its surroundings, as a share of the box's size, tells what a thing is not."""
@@ -96,7 +96,7 @@ def _guess(
     searched = small.copy()
     whole = scene(regions, small, kinds)
     for b, box in enumerate(small):
-        if clicks[b] and (box[2] - box[0]) * (box[3] - box[1]) > 0.98 * w * h:
+        if clicks[b] and area(as_xyxy(box)) > 0.98 * w * h:
             searched[b] = spread_box(whole, b, clicks[b])
     s = whole if np.array_equal(searched, small) else scene(regions, searched, kinds)
     guess = weigh(s, prior)

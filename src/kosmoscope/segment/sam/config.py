@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kosmoscope.errors import CheckpointError
-from kosmoscope.model.config import _MOST_LAYERS, _Reader
-from kosmoscope.model.jsonfile import read_object
+from kosmoscope.files.checked import read_object
+from kosmoscope.store.fields import MOST_LAYERS, ConfigReader
 
 _MOST_PIXELS = 4096
 """Along a side: no such model takes more, and a typing error must not allocate gigabytes."""
@@ -103,14 +103,14 @@ class SamConfig:
             CheckpointError: not JSON, another architecture, a key that nobody knows, or sizes
                 that cannot belong together. The message names the file and the key.
         """
-        data = read_object(path)
+        data = read_object(path, CheckpointError)
         kind = data.get("model_type")
         if kind != "sam":
             raise CheckpointError(f"{path}: model_type is {kind!r}; this segmenter runs 'sam'")
         return _SamReader(path).sam(data)
 
 
-class _SamReader(_Reader):
+class _SamReader(ConfigReader):
     def sam(self, data: Mapping[str, Any]) -> SamConfig:
         self.known(data, "", {"model_type", "vision_config", "prompt_encoder_config",
                               "mask_decoder_config", "tie_word_embeddings"})  # fmt: skip
@@ -137,7 +137,7 @@ class _SamReader(_Reader):
             "scale", "intermediate_size"})  # fmt: skip
         self.act(data, prefix, "gelu")
         width = self.integer(data, "hidden_size", 768)
-        layers = self.integer(data, "num_hidden_layers", 12, _MOST_LAYERS)
+        layers = self.integer(data, "num_hidden_layers", 12, MOST_LAYERS)
         found = EncoderConfig(
             width=width,
             ffn_width=self.ffn_width(data, width),
@@ -177,11 +177,11 @@ class _SamReader(_Reader):
         found = DecoderConfig(
             width=self.integer(data, "hidden_size", 256),
             ffn_width=self.integer(data, "mlp_dim", 2048),
-            layers=self.integer(data, "num_hidden_layers", 2, _MOST_LAYERS),
+            layers=self.integer(data, "num_hidden_layers", 2, MOST_LAYERS),
             heads=self.integer(data, "num_attention_heads", 8),
             downsample=self.integer(data, "attention_downsample_rate", 2),
             multimasks=self.integer(data, "num_multimask_outputs", 3, 64),
-            iou_depth=self.integer(data, "iou_head_depth", 3, _MOST_LAYERS),
+            iou_depth=self.integer(data, "iou_head_depth", 3, MOST_LAYERS),
             iou_width=self.integer(data, "iou_head_hidden_dim", 256),
             eps=self.number(data, "layer_norm_eps", 1e-6),
         )

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kosmoscope.errors import CheckpointError
+from kosmoscope.files.checked import read_object
 from kosmoscope.images import PixelSpec, pixel_tensor
-from kosmoscope.images.pixels import _Reader
-from kosmoscope.model.jsonfile import read_object
+from kosmoscope.images.pixels import PreprocessorReader
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,8 +49,8 @@ class SquareSpec:
         Raises:
             CheckpointError: a value is unusable or disagrees with config.json.
         """
-        data = read_object(path)
-        reader = _Reader(data, str(path))
+        data = read_object(path, CheckpointError)
+        reader = PreprocessorReader(data, str(path))
         for key in ("do_resize", "do_rescale", "do_normalize", "do_pad", "do_convert_rgb"):
             if not reader.flag(key):
                 raise reader.wrong(key, "must be true: the model was trained so")
@@ -79,7 +80,7 @@ class SquareSpec:
 
 
 def _expect(
-    reader: _Reader, data: Mapping[str, Any], key: str, sides: tuple[str, ...], side: int
+    reader: PreprocessorReader, data: Mapping[str, Any], key: str, sides: tuple[str, ...], side: int
 ) -> None:
     found = data.get(key, dict.fromkeys(sides, 1024))
     # transformers 5 writes all keys that it knows, the unused ones as null.

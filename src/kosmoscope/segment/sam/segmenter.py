@@ -6,26 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.engine.sessions import open_session, thread_count
-from kosmoscope.errors import OptionError
 from kosmoscope.model.quantization import Float
 from kosmoscope.segment.protocol import BoxPrompt, Proposal, check_picture
+from kosmoscope.segment.sam.converted import ConvertedSam
 from kosmoscope.segment.sam.decoder import LOWER_RIGHT, NEGATIVE, NONE, POSITIVE, UPPER_LEFT
+from kosmoscope.segment.sam.kind import SAM
+from kosmoscope.segment.sam.names import DECODER, ENCODER
 from kosmoscope.segment.sam.pictures import full_size, square
-from kosmoscope.segment.sam.source import (
-    DECODER,
-    ENCODER,
-    ConvertedSam,
-    Progress,
-    ensure_converted,
-    find_files,
-    resolve,
-)
+from kosmoscope.store.convert import load_model
+from kosmoscope.store.kind import Step
 
 SamPrecision = Literal["fp32", "int8"]
 
@@ -56,20 +51,21 @@ class Answer:
 def load_sam(
     name_or_folder: str | Path,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Step | None = None,
     *,
-    precision: SamPrecision = "fp32",
+    precision: SamPrecision | None = None,
     multimask: bool = True,
 ) -> SamSegmenter:
     """Load a Segment Anything model. It is converted on first use into the cache, then mapped.
 
     Args:
-        name_or_folder: a name of `kosmoscope.segment.sam.KNOWN`, "org/name" as in the hub's
-            cache, or a folder with config.json, preprocessor_config.json and model.safetensors
-            as transformers' `SamModel` writes them.
+        name_or_folder: a name of `SAM.aliases`, "org/name" as in the hub's cache, a folder with
+            config.json, preprocessor_config.json and model.safetensors as transformers'
+            `SamModel` writes them, or a converted folder.
         threads: for arithmetic; None for one per processor.
         progress: called with the name of each step of a conversion.
-        precision: of the encoder's weights: fp32 or int8.
+        precision: of the encoder's weights: fp32 (the default) or int8; a converted folder has
+            its own.
         multimask: see `SamSegmenter`.
 
     Raises:
@@ -79,11 +75,8 @@ def load_sam(
         OptionError: an unknown precision, or threads out of range.
         ModelError: the cache cannot be written.
     """
-    if precision not in get_args(SamPrecision):
-        raise OptionError(f"precision {precision!r}: expected fp32 or int8")
     count = thread_count(threads)
-    name, folder = resolve(name_or_folder)
-    converted = ensure_converted(find_files(folder), precision, name=name, progress=progress)
+    converted = load_model(SAM, name_or_folder, precision, progress)
     return SamSegmenter(converted, threads=count, multimask=multimask)
 
 

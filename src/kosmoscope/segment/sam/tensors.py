@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from kosmoscope.errors import CheckpointError
-from kosmoscope.model.checkpoint import _DTYPES, Checkpoint, _header
 from kosmoscope.model.quantization import Float
 from kosmoscope.segment.sam.config import LAYERS_DOWNSAMPLE, SamConfig
+from kosmoscope.store.tensors import Tensors
 
 VISION = "vision_encoder."
 PROMPTS = "prompt_encoder."
@@ -126,45 +126,15 @@ def expected_tensors(config: SamConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class SamCheckpoint(Checkpoint):
-    """Named tensors over one or several safetensors files.
-
-    Args:
-        files: model.safetensors, or all its shards.
-        config: what the tensors are checked against.
-
-    Raises:
-        CheckpointError: a file is damaged; a tensor is missing, surplus, of another shape or
-            dtype, or in two files. The message names the file.
-    """
+class SamCheckpoint(Tensors):
+    """A checkpoint's tensors, checked against its config; see `Tensors`."""
 
     def __init__(self, files: tuple[Path, ...], config: SamConfig) -> None:
-        self.files = files
-        self._where: dict[str, Path] = {}
         expected = expected_tensors(config)
-        accepted = {**expected, _TIED_WAVES: expected[WAVES]}
-        for file in files:
-            for name, shape, dtype in _header(file):
-                if name in self._where:
-                    raise CheckpointError(f"{file}: {name} is also in {self._where[name].name}")
-                self._where[name] = file
-                if name not in accepted:
-                    raise CheckpointError(f"{file}: surplus tensor {name}")
-                if shape != accepted[name]:
-                    raise CheckpointError(
-                        f"{file}: {name} has shape {shape}; config.json implies {accepted[name]}"
-                    )
-                if dtype not in _DTYPES:
-                    raise CheckpointError(
-                        f"{file}: {name} is {dtype}; readable are {', '.join(_DTYPES)}"
-                    )
-        if WAVES not in self._where and _TIED_WAVES in self._where:
-            expected[_TIED_WAVES] = expected.pop(WAVES)
-        missing = [name for name in expected if name not in self._where]
-        if missing:
-            raise CheckpointError(
-                f"{files[0]}: {len(missing)} tensors are missing, the first is {missing[0]}"
-            )
+        waves = expected.pop(WAVES)
+        super().__init__(files, expected, {WAVES: waves, _TIED_WAVES: waves})
+        if _TIED_WAVES not in self._where and WAVES not in self._where:
+            self._need([WAVES])
 
     def waves(self) -> Float:
         """Return the random matrix of the coordinates' waves, float32 (2, C / 2).

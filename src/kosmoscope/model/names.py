@@ -1,0 +1,9 @@
+"""Names of files, in a checkpoint and in what is made of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TOKENIZER: Final = "tokenizer.json"
+GENERATION: Final = "generation_config.json"
+EMBEDDINGS: Final = "embeddings.npy"
