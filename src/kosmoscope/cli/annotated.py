@@ -14,6 +14,7 @@ import typer
 
 from kosmoscope.cli import terminal
 from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.names import fitted
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
 
@@ -88,11 +89,13 @@ class Annotator:
 
         style = self.style or DrawStyle()
         source = self.place(description.image.path)
+        ending = f".{self.format.value}"
         if self.lasting_names:
-            name = lasting_name(description.image.path, task)
+            name = lasting_name(description.image.path, task, room=len(ending))
         else:
             name = "-".join(filter(None, (free_name(str(source), self._taken), task)))
-        target = self.folder / f"{name}.{self.format.value}"
+            name = fitted(name, len(ending))
+        target = self.folder / (name + ending)
         if target.exists() and source.exists() and target.samefile(source):
             raise OptionError(f"{target} is the picture itself; choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,26 +122,33 @@ class Annotator:
         return inside if inside.exists() else self.images / Path(path).name
 
 
-def free_name(path: str, taken: dict[str, str]) -> str:
+def free_name(path: str, taken: dict[str, str], *, room: int = 0) -> str:
     """Return a picture's own name, without suffix, numbered where two pictures share one.
 
     Args:
         path: the picture's.
         taken: which names belong to which paths; added to.
+        room: bytes that will be put behind it, see `kosmoscope.files.names.fitted`.
     """
     stem, number = Path(path).stem or "picture", 1
-    name = stem
+    name = fitted(stem, room)
     while taken.setdefault(name.casefold(), path) != path:
         number += 1
-        name = f"{stem}-{number}"
+        name = fitted(f"{stem}-{number}", room)
     return name
 
 
-def lasting_name(path: str, task: str = "") -> str:
-    """Return a file's name, without suffix, that only a picture's path and the task decide."""
+def lasting_name(path: str, task: str = "", *, room: int = 5) -> str:
+    """Return a file's name, without suffix, that only a picture's path and the task decide.
+
+    Args:
+        path: the picture's.
+        task: its key, put behind the name.
+        room: bytes that will be put behind it, see `kosmoscope.files.names.fitted`.
+    """
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     stem = one_line(Path(path).stem)[:80] or "picture"
-    return "-".join(filter(None, (stem, digest, task)))
+    return fitted("-".join(filter(None, (stem, digest, task))), room)
 
 
 def style_of(
