@@ -16,7 +16,7 @@ from rich.text import Text
 
 from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Source, Task, describe_pictures
 from kosmoscope.batch.decoding import Failed
-from kosmoscope.batch.pipeline import OnPicture, Question
+from kosmoscope.batch.pipeline import OnPicture, PictureTask
 from kosmoscope.batch.tasks import check_prompts
 from kosmoscope.cli import render, terminal
 from kosmoscope.cli.exit_codes import FAILED
@@ -79,7 +79,7 @@ class Printed(Sink):
 
 def print_descriptions(
     sources: Sequence[Source],
-    tasks: Sequence[Question],
+    tasks: Sequence[PictureTask],
     model: ModelOptions,
     generation: GenerationOptions,
     format: Format,
