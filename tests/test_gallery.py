@@ -21,9 +21,10 @@ from PIL import Image
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import OptionError, OutputError
+from kosmoscope.files.addresses import relative_address
 from kosmoscope.gallery import build_gallery
 from kosmoscope.gallery.html import MAX_PAGE_BYTES, safe_json
-from kosmoscope.gallery.records import relative_url, short_names
+from kosmoscope.gallery.records import short_names
 from kosmoscope.results import Description
 from kosmoscope.types import XYXY, Box, Entity, ImageInfo
 
@@ -338,8 +339,8 @@ def test_names_and_addresses(tmp_path: Path) -> None:
     assert short_names(["a\u202egnp.exe"]) == ["a\\u202egnp.exe"]
     assert short_names([]) == []
     out = tmp_path / "out"
-    assert relative_url(out / "javascript:alert(1).png", out) == "javascript%3Aalert%281%29.png"
-    assert relative_url(tmp_path / 'a b#?%"<.png', out) == "../a%20b%23%3F%25%22%3C.png"
+    assert relative_address(out / "javascript:alert(1).png", out) == "javascript%3Aalert%281%29.png"
+    assert relative_address(tmp_path / 'a b#?%"<.png', out) == "../a%20b%23%3F%25%22%3C.png"
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -84,7 +83,7 @@ class Annotator:
             OptionError: the file would replace the picture itself.
             OutputError: it cannot be written.
         """
-        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
+        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, picture_address, save_image
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
@@ -100,9 +99,8 @@ class Annotator:
             raise OptionError(f"{target} is the picture itself; choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.format is ImageFormat.SVG:
-            href = os.path.relpath(source, self.folder)
-            svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_text(target, svg)
+            href = picture_address(source, self.folder)
+            write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)

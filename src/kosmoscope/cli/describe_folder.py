@@ -58,7 +58,8 @@ def describe_folder(
         _tell(summary, watched=options.watch)
     if options.gallery and not (summary.interrupted and not options.watch):
         page = make_gallery(out, out / GALLERY, None, segments_in(out), quiet=options.quiet)
-        terminal.emit(page)
+        with terminal.telling():
+            terminal.emit(page)
     if summary.interrupted and not options.watch:
         raise typer.Exit(INTERRUPTED)
     if summary.failed:

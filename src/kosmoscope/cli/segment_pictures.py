@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,10 +117,11 @@ class Segmented(Sink):
             return
         if self._folder is not None:
             self._folder.write(self._folder.file(one), found, picture)
-        if self._format is Format.JSON:
-            terminal.emit(terminal.json_line(found.to_dict()))
-        elif self._format is Format.TEXT:
-            terminal.emit_rich(*_shown(found))
+        with nullcontext() if self._folder is None else terminal.telling():
+            if self._format is Format.JSON:
+                terminal.emit(terminal.json_line(found.to_dict()))
+            elif self._format is Format.TEXT:
+                terminal.emit_rich(*_shown(found))
         self._count()
 
     def _count(self, problem: str = "") -> None:

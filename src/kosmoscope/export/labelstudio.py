@@ -6,16 +6,15 @@ One task a picture, one prediction a description; boxes are in per cent of the p
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
 from xml.etree import ElementTree
 
 from kosmoscope.export.format import FORMATS, Files, Job, folder_format
 from kosmoscope.export.labelled import SCORE_DIGITS, LabelledDescription, number
 from kosmoscope.export.names import is_file_path
 from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.addresses import quoted
 from kosmoscope.files.text import markup, utf8
 from kosmoscope.types import XYXY, GroundedCaption, ImageInfo
 
@@ -77,12 +76,7 @@ def labelstudio_config(labels: Iterable[str]) -> str:
 def _address(path: str, prefix: str) -> str:
     if not is_file_path(path):
         return utf8(path)
-    try:
-        raw = os.fsencode(path)
-    except UnicodeEncodeError:  # half a surrogate pair: no file has such a name
-        raw = utf8(path).encode()
-    relative = raw.replace(os.sep.encode(), b"/").lstrip(b"/")
-    return prefix + quote(relative.removeprefix(b"./"))
+    return prefix + quoted(path).lstrip("/").removeprefix("./")
 
 
 def _prediction(found: LabelledDescription) -> dict[str, Any]:

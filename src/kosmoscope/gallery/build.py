@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import OptionError
+from kosmoscope.files.addresses import relative_address
 from kosmoscope.files.writing import output_error, write_file
 from kosmoscope.gallery.html import DATA_FILE, make_page
 from kosmoscope.gallery.outlines import collect_outlines
@@ -16,7 +17,6 @@ from kosmoscope.gallery.records import (
     PictureRecord,
     collect,
     common_parts,
-    relative_url,
     short_names,
 )
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
@@ -78,7 +78,7 @@ def build_gallery(
         made = _thumbnails(pictures, thumbs, thumbnail_px, progress)
         names = short_names([p.path for p in pictures])
         hrefs = [
-            relative_url(p.file, out) if p.file and t.name else ""
+            relative_address(p.file, out) if p.file and t.name else ""
             for p, t in zip(pictures, made, strict=True)
         ]
         base = _folder(hrefs)

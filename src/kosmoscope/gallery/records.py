@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
@@ -173,16 +172,3 @@ def _parts(path: str) -> list[str]:
     for separator in {os.sep, os.altsep or os.sep}:
         path = path.replace(separator, "/")
     return path.split("/")
-
-
-def relative_url(file: Path, out: Path) -> str:
-    """Return the address of a file as seen from a page in the folder `out`.
-
-    Every byte but letters, digits and ``_.-~/`` is escaped, so that a name such as
-    'javascript:x.jpg' is never taken for a scheme.
-    """
-    try:
-        relative = os.path.relpath(file, out)
-    except ValueError:  # another drive
-        return file.absolute().as_uri()
-    return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
