@@ -98,7 +98,7 @@ def test_a_failure_leaves_nothing(to: str, tmp_path: Path) -> None:
 
 
 def test_formats_and_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="format 'xml': expected one of coco, "):
+    with pytest.raises(OptionError, match="format 'xml': expected one of captions, coco, "):
         export([], tmp_path / "x", "xml")
     with pytest.raises(OptionError, match="csv has no place for pictures"):
         export([], tmp_path / "x", "csv", pictures="copy")

@@ -28,6 +28,7 @@ def chosen(
     min_score: float | None = None,
     merge_iou: float | None = None,
     label: Callable[[str], str | None] | None = None,
+    hollow: bool = True,
 ) -> Iterator[D]:
     """Yield the descriptions with the boxes that are kept.
 
@@ -40,14 +41,15 @@ def chosen(
             overlap at least so much, keep the one with the highest score. Boxes of one description
             are several things, and stay.
         label: phrase -> class; the phrase in lower case unless given.
+        hollow: keep entities that lose all of their boxes, and with them the others' places.
 
     Raises:
-        OptionError: a threshold outside of 0..1.
+        OptionError: a threshold outside of 0..1; while it runs: something is no description.
     """
     check_share("min_score", min_score)
     check_share("merge_iou", merge_iou)
-    sure = (_sure(d, min_score) for d in descriptions) if min_score else descriptions
-    return iter(sure) if merge_iou is None else _merged(sure, merge_iou, label or _class)
+    sure = (_sure(d, min_score or 0.0, hollow) for d in descriptions)
+    return sure if merge_iou is None else _merged(sure, merge_iou, label or _class, hollow)
 
 
 def check_share(name: str, value: float | None) -> None:
@@ -85,18 +87,21 @@ def _class(phrase: str) -> str:
     return one_space(phrase).lower()
 
 
-def _sure(description: D, min_score: float) -> D:
+def _sure(description: D, min_score: float, hollow: bool) -> D:
+    if not isinstance(description, GroundedCaption):
+        raise OptionError(f"expected descriptions, got a {type(description).__name__}")
+
     def kept(box: Box) -> bool:
         score = known_score(box.score)
         return score is None or score >= min_score
 
     numbered = enumerate(description.entities)
     gone = {(n, i) for n, e in numbered for i, box in enumerate(e.boxes) if not kept(box)}
-    return _without(description, gone)
+    return _without(description, gone, hollow)
 
 
 def _merged(
-    descriptions: Iterable[D], least: float, label: Callable[[str], str | None]
+    descriptions: Iterable[D], least: float, label: Callable[[str], str | None], hollow: bool
 ) -> Iterator[D]:
     gathered = list(descriptions)
     # By picture and class: the boxes that are kept so far, each with its place.
@@ -116,7 +121,8 @@ def _merged(
                     others[others.index(twin)] = (box, place)
                 else:
                     gone[at].add((number, i))
-    yield from map(_without, gathered, gone)
+    for description, some in zip(gathered, gone, strict=True):
+        yield _without(description, some, hollow)
 
 
 def _twin(
@@ -127,12 +133,15 @@ def _twin(
     return best if best is not None and iou(xyxy, best[0].xyxy) >= max(least, 1e-9) else None
 
 
-def _without(description: D, gone: Collection[tuple[int, int]]) -> D:
+def _without(description: D, gone: Collection[tuple[int, int]], hollow: bool) -> D:
     """Return the description without some boxes: (entity, box) of each."""
     if not gone:
         return description
-    entities = tuple(
+    entities = [
         replace(e, boxes=tuple(b for i, b in enumerate(e.boxes) if (number, i) not in gone))
         for number, e in enumerate(description.entities)
-    )
-    return replace(description, entities=entities)
+    ]
+    if not hollow:
+        before = zip(entities, description.entities, strict=True)
+        entities = [e for e, old in before if e.boxes or not old.boxes]
+    return replace(description, entities=tuple(entities))
