@@ -7,6 +7,8 @@ writing   one file, in one piece
 folders   a folder of files, in one piece
 locks     one writer per folder
 checked   JSON to checked values
+places    one file under all its names
+marker    folders and pictures that are our own
 
 Everything that kosmoscope writes goes through here; nothing here knows what it is.
 """
