@@ -18,6 +18,7 @@ from kosmoscope.errors import ImageNotFoundError, InputError, KosmoscopeError, O
 from kosmoscope.export import FORMATS, Report, Vocabulary, export, formats
 from kosmoscope.export.folder import MANIFEST
 from kosmoscope.export.names import is_file_path, unique_stems
+from kosmoscope.files.marker import MARKER
 from kosmoscope.parsing import read_tagged
 from kosmoscope.results import Description
 from kosmoscope.types import ImageInfo
@@ -145,6 +146,7 @@ def test_overwriting_removes_stale_files_and_only_those(tmp_path: Path) -> None:
     (out / "labels" / "mine.txt").write_text("mine")
     export(HARD[:1], out, "coco", overwrite=True)
     assert sorted(files(out)) == [
+        MARKER,
         MANIFEST,
         "captions.json",
         "images/mine.jpg",

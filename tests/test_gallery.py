@@ -114,7 +114,7 @@ def test_what_is_written(tmp_path: Path, photos: Path) -> None:
     names = ["china.jpg", "flower.jpg"]
     index = build_gallery([describe(photos / n, wh=(640, 427)) for n in names], out, title="Two")
     assert index == out / "index.html"
-    assert {f.name for f in out.iterdir()} == {"index.html", "thumbs"}
+    assert {f.name for f in out.iterdir()} == {".kosmoscope", "index.html", "thumbs"}
     got = rows(index)
     assert [row[1] for row in got] == names, "the folder that all have in common is left out"
     for row in got:
@@ -321,7 +321,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, photos: Path) -> No
         build_gallery(iter(descriptions), out)
     one = {f.relative_to(tmp_path / "one"): f.read_bytes() for f in files(tmp_path / "one")}
     two = {f.relative_to(tmp_path / "two"): f.read_bytes() for f in files(tmp_path / "two")}
-    assert len(one) == 7
+    assert len(one) == 8
     assert one == two
 
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from kosmoscope.errors import ImageNotFoundError, InputError, OptionError
 from kosmoscope.export.names import is_file_path
 from kosmoscope.files.folders import new_folder
+from kosmoscope.files.marker import mark
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import beside, told, write_text
 
@@ -92,6 +93,7 @@ def export_folder(out: Path, *, to: str, overwrite: bool = False) -> Iterator[Fo
             with new_folder(out) as stage:
                 folder = Folder(stage)
                 yield folder
+                mark(stage)
                 _note(stage, to, folder.names)
             return
         stage = beside(out.absolute())

@@ -79,6 +79,7 @@ def collect(
 ) -> Collected:
     """Group descriptions by picture; equal ones of one picture count once."""
     out = Collected()
+    named = _by_name(outlines)
     by_path: dict[str, PictureRecord] = {}
     for d in descriptions:
         path = d.image.path
@@ -88,10 +89,28 @@ def collect(
             record = PictureRecord(path, d.image.width, d.image.height, file)
             by_path[path] = record
             out.pictures.append(record)
-        entry = _entry(d, out, outlines.get((path, d.caption), ()))
+        key = (path, d.caption)
+        rows = outlines[key] if key in outlines else named.get((_name(path), d.caption), ())
+        entry = _entry(d, out, rows)
         if entry not in record.entries:
             record.entries.append(entry)
     return out
+
+
+def _by_name(outlines: Outlines) -> Outlines:
+    """Return the outlines by the pictures' names, where these tell them apart.
+
+    From another working folder the same picture has another path.
+    """
+    found: Outlines = {}
+    for (path, caption), rows in outlines.items():
+        key = (_name(path), caption)
+        found[key] = [] if key in found else rows
+    return found
+
+
+def _name(path: str) -> str:
+    return _parts(path)[-1]
 
 
 def _file(path: str, images_root: Path | None) -> Path | None:
@@ -116,7 +135,9 @@ def _entry(
     ]
     for index, phrase, path in outlines:
         # A segmentation of an older description may have other entities.
-        if index < len(entities) and d.entities[index].phrase == phrase:
+        # One whose boxes were all left out has no mask either.
+        same = index < len(entities) and d.entities[index].phrase == phrase
+        if same and d.entities[index].boxes:
             entities[index].append(path)
             out.masks = True
     prompt = out.prompts.index(d.prompt)
