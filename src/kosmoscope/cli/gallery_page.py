@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.segment_files import SEGMENTS, SegmentFiles
+
+if TYPE_CHECKING:
+    from kosmoscope.batch import Result
 
 GALLERY = "gallery"
 """Inside a folder of results: where its page goes unless somebody says."""
 
 
 def make_gallery(
-    source: str | Path | BinaryIO,
+    results: Iterable[Result],
     out: Path,
     title: str | None,
     segments: Path | None,
     *,
     quiet: bool = False,
-    images: Path | None = None,
     **options: Any,
 ) -> str:
     """Build the page of results, with masks if there are some; returns its address.
 
     Args:
-        source: what `read_results` takes.
+        results: of pictures.
         out: the page's folder.
         title: over the page; None for the standard one.
         segments: a folder of `segment`.
         quiet: show no progress.
-        images: the folder that the pictures are in now.
         options: more that `build_gallery` takes.
     """
-    from kosmoscope.batch import read_results
     from kosmoscope.gallery import build_gallery
 
-    descriptions = (result.description for result in read_results(source, images))
+    descriptions = (result.description for result in results)
     if title is not None:
         options["title"] = title
     began = time.monotonic()

@@ -86,7 +86,15 @@ def read(results: str, images: Path | None) -> Iterator[Result]:
     from kosmoscope.batch import read_results
 
     check_images(images)
-    return read_results(stream_of(results), images)
+    moved: set[str] = set()
+    for result in read_results(stream_of(results), images):
+        path = result.description.image.path
+        if images is None and result.source not in ("", path):
+            moved.add(path)
+        yield result
+    if moved:
+        count = "a picture" if len(moved) == 1 else f"{len(moved)} pictures"
+        terminal.note(f"{count} found elsewhere than the results say: {min(moved)}")
 
 
 def read_chosen(

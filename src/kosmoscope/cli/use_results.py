@@ -32,8 +32,8 @@ from kosmoscope.cli.result_options import (
     check_images,
     check_thresholds,
     hint,
+    read,
     read_chosen,
-    stream_of,
     tell_problems,
 )
 from kosmoscope.errors import ImageError, InputError, OptionError
@@ -156,11 +156,10 @@ def gallery(
         raise OptionError(f"--segments {one_line(segments)}: is not a folder")
     problems: list[ImageError] = []
     page = make_gallery(
-        stream_of(results),
+        read(results, images),
         output or source / GALLERY,
         title,
         segments or segments_in(source),
-        images=images,
         min_score=min_score,
         merge_iou=merge_boxes,
         problem=problems.append,
