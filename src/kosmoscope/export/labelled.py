@@ -91,6 +91,7 @@ class LabelledBox:
     xyxy_px: XYXY
     """Corners in pixels of the upright picture, inside it and never empty."""
     score: float | None
+    """`Box.shown_score`: how often such boxes are right, or without a measurement the score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class LabelledEntity:
         if self.label is None:
             return []
         return [
-            LabelledBox(self.label, self.phrase, xyxy_px, number(box.score, SCORE_DIGITS))
+            LabelledBox(self.label, self.phrase, xyxy_px, number(box.shown_score, SCORE_DIGITS))
             for box, xyxy_px in zip(self.entity.boxes, self.corners_px, strict=True)
             if xyxy_px is not None
         ]
