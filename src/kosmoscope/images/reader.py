@@ -84,6 +84,20 @@ class Picture:
     reduced: bool = False
     """Whether `rgb` is smaller than the picture: as `at_least_wh` of `read_image` allowed, or
     since all of it would be more than `Limits.max_pixels`."""
+    transparent: bool = False
+    """Whether something of it shows through, which in `rgb` is on white."""
+    alpha: NDArray[np.uint8] | None = None
+    """(H, W), 0..255, 255 opaque; read-only. None where `read_image` was not asked for it, and
+    where nothing is transparent."""
+
+    @property
+    def rgb_info(self) -> ImageInfo:
+        """`info` with the width and height of `rgb`: what is found in these pixels belongs to it.
+
+        Only of a reduced picture another than `info`.
+        """
+        height, width, _ = self.rgb.shape
+        return replace(self.info, width=width, height=height)
 
 
 def read_image(
@@ -92,6 +106,7 @@ def read_image(
     name: str | None = None,
     limits: Limits = Limits(),
     at_least_wh: tuple[int, int] | None = None,
+    alpha: bool = False,
 ) -> Picture:
     """Read a picture and normalise it.
 
@@ -114,6 +129,7 @@ def read_image(
             transform, as long as it stays at least this large (as stored, before it is turned
             upright). At 12 megapixels that takes a quarter of the time, and the pixels are those
             of another, equally good way to make a picture smaller.
+        alpha: keep the alpha plane of a picture that has one, a byte a pixel, as `Picture.alpha`.
 
     Raises:
         ImageNotFoundError: no such file, not a regular file, or it cannot be read.
@@ -124,14 +140,14 @@ def read_image(
     """
     if isinstance(source, np.ndarray):
         called = name or "<array>"
-        return _from_array(source, called, shown_name(called), limits)
+        return _from_array(source, called, shown_name(called), limits, alpha)
     if isinstance(source, Image.Image):
         image = source
         filename = getattr(image, "filename", "")
         called = name or (filename if isinstance(filename, str) and filename else "<image>")
         with _mapped(shown_name(called), "picture"), quiet():
             frames = getattr(image, "n_frames", 1)
-            return _from_pillow(image, called, frames, "frames", None, limits, None)
+            return _from_pillow(image, called, frames, "frames", None, limits, None, alpha)
     called, data = contents(source, name, limits)
     shown = shown_name(called)
     if not data:
@@ -144,12 +160,12 @@ def read_image(
     with _mapped(shown, kind.label), quiet():
         frames = _walk(data, kind, shown, limits)
         try:
-            return _opened(data, kind, called, frames, limits, at_least_wh)
+            return _opened(data, kind, called, frames, limits, at_least_wh, alpha)
         except OSError as e:
             if kind.pillow not in ("JPEG", "MPO") or "truncated" not in str(e):
                 raise
             whole, lost = ended(data)
-            picture = _opened(whole, kind, called, frames, limits, at_least_wh)
+            picture = _opened(whole, kind, called, frames, limits, at_least_wh, alpha)
             note = "its last bytes are missing" + (f", and with them {lost} rows" if lost else "")
             return replace(picture, notes=(*picture.notes, note))
 
@@ -161,13 +177,14 @@ def _opened(
     frames: int | None,
     limits: Limits,
     at_least_wh: tuple[int, int] | None,
+    alpha: bool,
 ) -> Picture:
     assert kind.pillow is not None
     with Image.open(io.BytesIO(data), formats=[kind.pillow]) as image:
         if frames is None:
             frames = int(getattr(image, "n_frames", 1))
         unit = "pages" if kind.pillow == "TIFF" else "frames"
-        return _from_pillow(image, called, frames, unit, data, limits, at_least_wh)
+        return _from_pillow(image, called, frames, unit, data, limits, at_least_wh, alpha)
 
 
 def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
@@ -193,6 +210,7 @@ def _from_pillow(
     data: bytes | None,
     limits: Limits,
     at_least_wh: tuple[int, int] | None,
+    alpha: bool,
 ) -> Picture:
     """Normalise; `data` is the file, for what Pillow does not tell about it."""
     whole_wh = image.size
@@ -214,13 +232,14 @@ def _from_pillow(
     if data is not None and image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = png_transparency(data, image.info["transparency"])
     method = _orientation(image, notes)
-    upright = srgb_image(image, notes)
+    upright, plane = srgb_image(image, notes)
     if method is not None:
         upright = upright.transpose(method)
+        plane = None if plane is None else plane.transpose(method)
     reduced = image.size != whole_wh
     if method in _TURNS:
         whole_wh = (whole_wh[1], whole_wh[0])
-    picture = _picture(np.array(upright, dtype=np.uint8), called, frames, notes)
+    picture = _picture(upright, plane, called, frames, notes, alpha)
     if reduced:
         info = replace(picture.info, width=whole_wh[0], height=whole_wh[1])
         return replace(picture, info=info, reduced=True)
@@ -244,7 +263,9 @@ def _orientation(image: Image.Image, notes: list[str]) -> Image.Transpose | None
     return _UPRIGHT.get(value) if isinstance(value, int) else None
 
 
-def _from_array(array: NDArray[Any], called: str, shown: str, limits: Limits) -> Picture:
+def _from_array(
+    array: NDArray[Any], called: str, shown: str, limits: Limits, alpha: bool
+) -> Picture:
     shape = array.shape
     if array.dtype.kind not in "bf" and array.dtype not in (np.uint8, np.uint16):
         raise UnsupportedImageError(
@@ -263,14 +284,25 @@ def _from_array(array: NDArray[Any], called: str, shown: str, limits: Limits) ->
     grey = array.ndim == 2 or shape[2] == 1
     with _mapped(shown, "array"):
         samples = to_uint8(array.reshape(shape[:2]) if grey else array, stretch=grey)
-        rgb = np.array(srgb_image(Image.fromarray(samples), []), dtype=np.uint8)
-    return _picture(rgb, called, 1, [])
+        rgb, plane = srgb_image(Image.fromarray(samples), [])
+        return _picture(rgb, plane, called, 1, [], alpha)
 
 
-def _picture(rgb: NDArray[np.uint8], called: str, frames: int, notes: list[str]) -> Picture:
+def _picture(
+    image: Image.Image,
+    plane: Image.Image | None,
+    called: str,
+    frames: int,
+    notes: list[str],
+    alpha: bool,
+) -> Picture:
+    rgb, shows = np.array(image, dtype=np.uint8), plane is not None
     rgb.setflags(write=False)
-    height, width, _ = rgb.shape
-    return Picture(rgb, ImageInfo(called, width, height, frames), tuple(notes))
+    kept = np.array(plane, dtype=np.uint8) if alpha and shows else None
+    if kept is not None:
+        kept.setflags(write=False)
+    info = ImageInfo(called, image.width, image.height, frames)
+    return Picture(rgb, info, tuple(notes), transparent=shows, alpha=kept)
 
 
 def _check_pixels(size_wh: tuple[int, int], shown: str, limits: Limits) -> None:
