@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
-import threading
-import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +24,9 @@ from kosmoscope.errors import (
 from kosmoscope.files.text import reason, shown_name
 from kosmoscope.images.colour import srgb_image, to_uint8
 from kosmoscope.images.jpeg import ended, reduction
-from kosmoscope.images.kinds import HEAD_BYTES, READABLE, Kind, identify
+from kosmoscope.images.kinds import CAMERA_RAW, HEAD_BYTES, READABLE, Kind, identify
+from kosmoscope.images.quiet import hush_libtiff, quiet
+from kosmoscope.images.raw import is_camera_raw
 from kosmoscope.images.sources import ImageSource, Limits, contents
 from kosmoscope.images.structure import (
     check_png,
@@ -37,6 +35,7 @@ from kosmoscope.images.structure import (
     tiff_pages,
     webp_canvas,
 )
+from kosmoscope.optional import missing
 from kosmoscope.types import ImageInfo
 
 PILLOW_RAISES = (
@@ -153,6 +152,8 @@ def read_image(
     if not data:
         raise EmptyImageError(shown, "the file is empty (0 bytes)")
     kind = identify(data[:HEAD_BYTES])
+    if kind is not None and kind.pillow == "TIFF" and is_camera_raw(data):
+        kind = CAMERA_RAW
     if kind is None or kind.pillow is None:
         what = "not a known kind of picture" if kind is None else f"this is {kind.label}"
         raise UnsupportedImageError(shown, f"{what}; expected {READABLE}")
@@ -195,7 +196,7 @@ def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
         case "GIF":
             return gif_frames(data)
         case "TIFF":
-            _hush_libtiff()
+            hush_libtiff()
             return tiff_pages(data)
         case "WEBP":
             _check_pixels(webp_canvas(data), shown, limits)
@@ -321,10 +322,9 @@ def _need_decoder(kind: Kind, shown: str) -> None:
     if kind.pillow == "HEIF":
         try:
             from pi_heif import register_heif_opener
-        except ImportError:
-            raise UnsupportedImageError(
-                shown, "this is HEIC, which needs a plug-in: pip install kosmoscope[heic]"
-            ) from None
+        except ImportError as e:
+            hint = missing("pi_heif", "heic", e)
+            raise UnsupportedImageError(shown, f"this is HEIC; its plug-in {hint}") from None
         # Idempotent: it sets the same entries of Pillow's tables. The extra pictures in a file
         # are not read here, so their parsers need not run on files from strangers.
         register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -356,59 +356,3 @@ def _reason(e: Exception) -> str:
     if isinstance(e, UnidentifiedImageError):
         return "its header makes no sense"
     return reason(e)
-
-
-@cache
-def _hush_libtiff() -> None:
-    """Let libtiff not write to stderr by itself: what it found wrong comes as an exception too."""
-    import ctypes
-
-    from PIL import _imaging
-
-    # Where Pillow was built without it, or with its names hidden, it stays as it is.
-    with suppress(OSError, AttributeError, TypeError):
-        library = ctypes.CDLL(_imaging.__file__)
-        for name in ("TIFFSetErrorHandler", "TIFFSetErrorHandlerExt"):
-            handler = getattr(library, name)
-            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-            handler(None)
-
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_filter: warnings.catch_warnings[None] | None = None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings (bombs below the limit, odd tags): they are notes or errors here.
-
-    `warnings.catch_warnings` swaps a list of the whole process, so threads that enter and leave
-    it out of order would leave the wrong list behind. Hence one for all: the first caller in
-    swaps, the last one out restores.
-    """
-    global _quiet_depth, _quiet_filter
-    if getattr(sys.flags, "context_aware_warnings", False):
-        # Python 3.14 and later can keep the list per thread.
-        with warnings.catch_warnings():
-            _ignore_pillow()
-            yield
-        return
-    with _quiet_lock:
-        if _quiet_depth == 0:
-            _quiet_filter = warnings.catch_warnings()
-            _quiet_filter.__enter__()
-            _ignore_pillow()
-        _quiet_depth += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0 and _quiet_filter is not None:
-                _quiet_filter.__exit__(None, None, None)
-                _quiet_filter = None
-
-
-def _ignore_pillow() -> None:
-    warnings.filterwarnings("ignore", module=r"(PIL|pi_heif)(\.|$)")
