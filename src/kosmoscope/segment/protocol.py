@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.errors import BoxError, InputError
+from kosmoscope.errors import BoxError, InputError, KosmoscopeWarning
 from kosmoscope.geometry import XYXY, check_xyxy, clip
 
 Point = tuple[float, float, bool]
@@ -79,6 +79,7 @@ class BoxPrompt:
             warnings.warn(
                 f"box {self.xyxy_px} lies in the first pixel of a picture of {w}x{h}; boxes are "
                 "in pixels here, and kosmoscope.geometry.norm_to_px makes them of fractions",
+                KosmoscopeWarning,
                 stacklevel=2,
             )
         for x, y, _ in self.points:
