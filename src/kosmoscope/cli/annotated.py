@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
 from kosmoscope.cli import terminal
 from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.marker import Claim, claim
 from kosmoscope.files.names import fitted
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
@@ -54,7 +54,6 @@ class Annotator:
         format: of the files.
         style: None for the standard one.
         quality: of jpg and webp, 1 to 100.
-        images: where to look for pictures by their names; None: at their own paths.
         lasting_names: only a picture's path and the task decide the file's name, so that a batch
             that goes on makes the same ones.
     """
@@ -63,9 +62,9 @@ class Annotator:
     format: ImageFormat = ImageFormat.JPG
     style: DrawStyle | None = None
     quality: int = QUALITY
-    images: Path | None = None
     lasting_names: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
+    _claim: Claim | None = None
 
     def draw_all(self, done: PictureDone) -> None:
         """Draw all that was said about a picture; raises what `write` raises."""
@@ -84,11 +83,11 @@ class Annotator:
             OptionError: the file would replace the picture itself.
             OutputError: it cannot be written.
         """
-        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
+        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, picture_address, save_image
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
-        source = self.place(description.image.path)
+        source = Path(description.image.path)
         ending = f".{self.format.value}"
         if self.lasting_names:
             name = lasting_name(description.image.path, task, room=len(ending))
@@ -98,11 +97,12 @@ class Annotator:
         target = self.folder / (name + ending)
         if target.exists() and source.exists() and target.samefile(source):
             raise OptionError(f"{target} is the picture itself; choose another folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._claim is None:
+            self._claim = claim(self.folder)
+        self._claim.note(target)
         if self.format is ImageFormat.SVG:
-            href = os.path.relpath(source, self.folder)
-            svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_text(target, svg)
+            href = picture_address(source, self.folder)
+            write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)
@@ -113,13 +113,6 @@ class Annotator:
         for text in notes:
             terminal.note(f"{one_line(source)}: {text}")
         return target
-
-    def place(self, path: str) -> Path:
-        """Where a picture lies."""
-        if self.images is None:
-            return Path(path)
-        inside = self.images / path
-        return inside if inside.exists() else self.images / Path(path).name
 
 
 def free_name(path: str, taken: dict[str, str], *, room: int = 0) -> str:

@@ -14,7 +14,7 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 
 if TYPE_CHECKING:
-    from kosmoscope.batch.pipeline import Question
+    from kosmoscope.batch.pipeline import PictureTask
     from kosmoscope.prompts import Prompt
 
 ImageArgument = Annotated[
@@ -121,7 +121,7 @@ def ask(
     from kosmoscope.cli.print_descriptions import print_descriptions
 
     grounded = not no_boxes
-    task: Question = Task.ask(question, grounded=grounded)
+    task: PictureTask = Task.ask(question, grounded=grounded)
     if typed is not None:
         task = BoxQuestion(typed, question, grounded)
     print_descriptions([Source(image)], [task], model, generation, format)

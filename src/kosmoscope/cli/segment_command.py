@@ -28,6 +28,7 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 from kosmoscope.export import FORMATS, export, formats
 from kosmoscope.files.locks import locked
+from kosmoscope.files.marker import claim
 from kosmoscope.files.text import one_space
 from kosmoscope.segment.registry import SEGMENTERS
 
@@ -198,6 +199,7 @@ def segment(
     with ExitStack() as stack:
         folder, left = None, pictures
         if output is not None:
+            claim(output)  # before the lock's file is in it
             stack.enter_context(locked(output))
             folder = SegmentFolder(output, settings, overwrite=overwrite, cutout=cutout)
             folder.expect(pictures)

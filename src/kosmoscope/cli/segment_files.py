@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kosmoscope.cli.annotated import free_name, lasting_name
 from kosmoscope.errors import FolderMismatchError, InputError, OptionError
 from kosmoscope.files.checked import read_object
+from kosmoscope.files.marker import claim
 from kosmoscope.files.names import cut
 from kosmoscope.files.writing import parts_in, replacing, told, write_text
 
@@ -86,8 +87,8 @@ class SegmentFolder:
         self._taken: dict[str, str] = {}
         self._written: set[Path] = set()
         self._sources: set[Path] = set()
+        self._claim = claim(folder)
         with told(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             for part in parts_in(folder):  # of a run that was killed: the lock is ours
                 part.unlink(missing_ok=True)
         now = json.loads(json.dumps(dict(settings)))
@@ -213,6 +214,7 @@ class SegmentFolder:
         for target in (labels, overlay, *(path for path, _ in cut_outs)):
             if target.absolute() in self._sources:
                 raise OptionError(f"{target} is one of the pictures; choose another folder")
+        self._claim.note(labels, overlay, *(path for path, _ in cut_outs))
         self._forget(file)
         write_label_map(labels, found.labels, segment_colours(found))
         save_image(drawn, overlay)

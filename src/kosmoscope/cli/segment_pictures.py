@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -168,10 +169,11 @@ class Segmented(Sink):
                 raise
             self._count(f"{one_line(one.path)}: {e}")
             return
-        if self._format is Format.JSON:
-            terminal.emit(terminal.json_line(found.to_dict()))
-        elif self._format is Format.TEXT:
-            terminal.emit_rich(*_shown(found))
+        with nullcontext() if self._folder is None else terminal.telling():
+            if self._format is Format.JSON:
+                terminal.emit(terminal.json_line(found.to_dict()))
+            elif self._format is Format.TEXT:
+                terminal.emit_rich(*_shown(found))
         self._count()
 
     def _alpha(self, one: ToSegment, picture: Picture) -> NDArray[np.uint8] | None:

@@ -92,7 +92,9 @@ def replacing(path: Path, *, overwrite: bool = True, durable: bool = False) -> I
         if path.is_dir():
             raise OptionError(f"{shown_name(path)}: is a folder; expected the name of a file")
         if not overwrite and os.path.lexists(path):
-            raise OptionError(f"{shown_name(path)}: exists; another name or overwrite is needed")
+            raise OptionError(
+                f"{shown_name(path)}: exists; another name or overwrite is needed (--overwrite)"
+            )
         part = beside(path)
         try:
             # Not tempfile: its files are private to the user, and these are results to be shared.
