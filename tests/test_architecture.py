@@ -8,6 +8,7 @@ in them the import stands. Each check is shown failing on a house made for it.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -178,3 +179,11 @@ def test_every_room_has_its_place() -> None:
     }  # fmt: skip
     faces = {"kosmoscope.__init__", "kosmoscope._version"}
     assert rooms - faces == placed
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
+    named = {
+        n
+        for row in table
+        if row.startswith("| `")
+        for n in re.findall("`(\\w+)`", row.split("|")[1])
+    }
+    assert {f"kosmoscope.{name}" for name in named} == placed

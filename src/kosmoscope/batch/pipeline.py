@@ -36,7 +36,7 @@ TOGETHER = 16
 """How many texts are generated together at most, a window with one task excepted."""
 
 
-class Question(Protocol):
+class PictureTask(Protocol):
     """What is asked about a picture. `Task` is one that can be written down."""
 
     @property
@@ -56,7 +56,7 @@ class PictureDone:
     source: Source
     sha256: str
     """Of the file."""
-    tasks: tuple[Question, ...]
+    tasks: tuple[PictureTask, ...]
     descriptions: tuple[Description, ...]
     """One for each task; `image.path` is the source's."""
     kept: Any
@@ -108,7 +108,7 @@ ContentsOf = Callable[[Sequence[Source]], Iterable[bytes | None]]
 def describe_pictures(
     scope: Scope,
     sources: Iterable[Source | None],
-    tasks: Sequence[Question],
+    tasks: Sequence[PictureTask],
     options: GenerationOptions,
     sink: Sink,
     *,
@@ -206,7 +206,7 @@ class Describer:
     def __init__(
         self,
         scope: Scope,
-        tasks: Sequence[Question],
+        tasks: Sequence[PictureTask],
         options: GenerationOptions,
         generate: Generate | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from kosmoscope.batch.pipeline import Question
+from kosmoscope.batch.pipeline import PictureTask
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt
 from kosmoscope.scope import Scope
@@ -88,7 +88,7 @@ def checked(tasks: Sequence[Task]) -> tuple[Task, ...]:
     return tuple({task.key: task for task in tasks}.values())
 
 
-def check_prompts(scope: Scope, tasks: Sequence[Question]) -> None:
+def check_prompts(scope: Scope, tasks: Sequence[PictureTask]) -> None:
     """Raise `PromptError` if a task cannot be asked: before the first picture is read."""
     for task in tasks:
         try:

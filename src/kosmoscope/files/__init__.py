@@ -1,6 +1,8 @@
 """The bottom room: files and folders that are there whole or not at all, locks, JSON, plain text.
 
 text      one line for a message, text that a file format can hold
+addresses paths as addresses for pages and drawings
+names     names for new files that no file system finds too long
 writing   one file, in one piece
 folders   a folder of files, in one piece
 locks     one writer per folder
