@@ -118,7 +118,7 @@ class Description(GroundedCaption):
 
         Args:
             image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
-            segmenter: a name for `load_segmenter`, or what that returned.
+            segmenter: a name for `load_segmenter` (it stays loaded), or what that returned.
             regions: divide what nobody named into unnamed coherent regions.
 
         Raises:
@@ -128,7 +128,7 @@ class Description(GroundedCaption):
         from kosmoscope.segment.run import segment_description
 
         picture = self._picture(image)
-        return segment_description(self, picture.rgb, picture.info, segmenter, regions=regions)
+        return segment_description(self, picture.rgb, picture.rgb_info, segmenter, regions=regions)
 
     def to_svg(self, style: DrawStyle | None = None) -> str:
         """Return the drawing as SVG that refers to the picture by its path, as an address.

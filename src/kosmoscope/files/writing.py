@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _WORDS = {
     errno.EISDIR: "there is a folder of that name; expected a file",
     errno.ELOOP: "the symbolic links run in a circle",
 }
+
+
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def output_error(path: str | os.PathLike[str], error: OSError, hint: str = "") -> OutputError:
@@ -64,6 +68,11 @@ def beside(path: Path) -> Path:
     It does not grow with the name itself, which may be as long as the file system allows.
     """
     return path.with_name(f".{secrets.token_hex(8)}.part")
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """Return what is not finished in a folder: left by a killed process, or being written now."""
+    return [path for path in folder.glob(".*.part") if _PART.fullmatch(path.name)]
 
 
 @contextmanager
