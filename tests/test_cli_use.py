@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from PIL import Image
 
-from cli_runner import PROGRAM, one_error, run
+from cli_runner import POCKET, PROGRAM, one_error, run
 from kosmoscope.files.marker import is_ours
 from test_export_cases import describe
 
@@ -95,17 +95,26 @@ def test_no_folder_is_ever_called_dash(
 # Readers that go away
 
 
-@pytest.mark.parametrize("call", [("draw", "-o", "d"), ("gallery", "-o", "g")])
-def test_a_reader_that_stops_does_not_stop_the_work(
-    call: tuple[str, ...], three: Path, tmp_path: Path
-) -> None:
-    command = " ".join([*PROGRAM, call[0], str(three), *call[1:]])
-    gone = f"{command} | true; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize(
+    ("call", "files"),
+    [
+        ("draw lines.jsonl -o out", 3),
+        ("gallery lines.jsonl -o out", 1),
+        ("export lines.jsonl --to coco -o out", 2),
+        (f"describe a.png b.png c.png --save out {' '.join(POCKET)} --max-new-tokens 4", 3),
+        ("segment a.png -o out --box 5,5,40,40", 4),
+        ("segment a.png -o out --box 5,5,40,40 --format json", 4),
+    ],
+)
+@pytest.mark.usefixtures("three")
+def test_a_reader_that_stops_does_not_stop_the_work(call: str, files: int, tmp_path: Path) -> None:
+    """The reader is gone before the first line."""
+    gone = f"{' '.join(PROGRAM)} {call} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", gone], cwd=tmp_path, capture_output=True, check=True)
-    assert done.stdout == b"0\n"
+    assert done.stdout == b"0\n", done.stderr
     assert done.stderr.count(b"error") == 0
-    folder = tmp_path / call[2]
-    assert len(list(folder.glob("*.jpg"))) == 3 or (folder / "index.html").is_file()
+    made = [p for p in (tmp_path / "out").glob("[!.]*") if p.is_file()]
+    assert len(made) == files
 
 
 def test_a_full_disk_behind_standard_output_does_not_stop_the_work(
