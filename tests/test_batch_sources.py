@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kosmoscope.batch import Source, find_pictures, watch_pictures
-from kosmoscope.batch.names import json_line, key_of, named
+from kosmoscope.batch.names import json_line, named, path_in
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import utf8
 
@@ -242,7 +242,8 @@ def test_names_that_are_not_utf8(tree: Path) -> None:
     assert source.name == r"sub2/caf\xe9.jpg"
     record = json.loads(json_line(named(source.path)))
     assert record["source"] == source.name
-    assert key_of(record) == source.key
+    assert path_in(record) == source.path
+    assert Source(path_in(record)).key == source.key
     assert Source(source.name).key != source.key, "a file may really be called like that"
     assert paths("-", stdin=b"sub2/caf\xe9.jpg\n") == [source.path]
     assert paths("sub2/*.jpg") == [source.path]

@@ -13,12 +13,21 @@ from typing import Any
 
 import pytest
 
-from kosmoscope.batch import FolderBusyError, FolderMismatchError, OutputError, Source, Task
+from kosmoscope.batch import (
+    FolderBusyError,
+    FolderMismatchError,
+    OutputError,
+    Source,
+    Task,
+    read_results,
+)
 from kosmoscope.batch.journal import Journal
 from kosmoscope.batch.store import Store
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.files.writing import write_file
+from kosmoscope.results import Description
+from kosmoscope.types import ImageInfo
 
 TASKS = (Task.describe(), Task.ground("a dog"))
 OPTIONS = GenerationOptions(max_new_tokens=16)
@@ -29,6 +38,10 @@ SHA = "ab" * 32
 def opened(folder: Path, **changes: Any) -> Store:
     values = {"tasks": TASKS, "options": OPTIONS, **changes}
     return Store(folder, values.pop("tasks"), values.pop("options"), **values)
+
+
+def key(path: str) -> str:
+    return Source(path).key
 
 
 def fill(folder: Path, count: int = 3) -> None:
@@ -50,19 +63,19 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_written_is_there_the_next_time(folder: Path) -> None:
     fill(folder)
     first = lines(folder)[0]
-    assert list(first) == ["id", "sha256", "source", "task", "description"]
+    assert list(first) == ["id", "sha256", "source", "base", "task", "description"]
     assert first["id"] == f"{'00' * 8}-brief"
     assert [r["task"] for r in lines(folder)[:2]] == [t.key for t in TASKS]
     with opened(folder) as store:
         store.begin(MODEL, {})
         assert (store.records, store.repaired) == (6, ())
-        assert store.missing("0.jpg") == 0
-        assert store.missing("0.jpg", bytes.fromhex("00" * 16)) == 0
-        assert store.missing("0.jpg", bytes.fromhex("ff" * 16)) == 3, "another content"
-        assert store.missing("9.jpg") == 3
-        assert store.owner(bytes.fromhex("01" * 16)) == "1.jpg"
+        assert store.missing(key("0.jpg")) == 0
+        assert store.missing(key("0.jpg"), bytes.fromhex("00" * 16)) == 0
+        assert store.missing(key("0.jpg"), bytes.fromhex("ff" * 16)) == 3, "another content"
+        assert store.missing(key("9.jpg")) == 3
+        assert store.owner(bytes.fromhex("01" * 16)) == key("1.jpg")
         assert store.owner(bytes.fromhex("ff" * 16)) is None
-        found = store.recorded("1.jpg", bytes.fromhex("01" * 16))
+        found = store.recorded(bytes.fromhex("01" * 16))
         assert [r["description"] for r in found] == [{"n": 0}, {"n": 1}]
         assert store.add(Source("0.jpg"), "00" * 32, [{}, {}]) == 0, "nothing twice"
     run = json.loads((folder / "run.json").read_text())
@@ -223,7 +236,7 @@ def test_errors_are_written_once_and_dropped_when_they_are_over(folder: Path) ->
         assert store.fail(b, "ImageNotFoundError", "b.jpg: no such file")
     with opened(folder) as store:
         store.begin(MODEL, {})
-        assert set(store.failures) == {"a.jpg", "b.jpg"}
+        assert set(store.failures) == {key("a.jpg"), key("b.jpg")}
         assert not store.fail(a, "CorruptImageError", "a.jpg: broken")
         store.add(b, SHA, [{}, {}])
         # As a kill would leave it: the record is written, the error is not dropped yet.
@@ -233,7 +246,12 @@ def test_errors_are_written_once_and_dropped_when_they_are_over(folder: Path) ->
         store.fail(a, "CorruptImageError", "a.jpg: broken in another way")
         store.settle()
     assert lines(folder, "errors.jsonl") == [
-        {"source": "a.jpg", "error": "a.jpg: broken in another way", "kind": "CorruptImageError"}
+        {
+            "source": "a.jpg",
+            "base": str(Path.cwd()),
+            "error": "a.jpg: broken in another way",
+            "kind": "CorruptImageError",
+        }
     ]
 
 
@@ -364,3 +382,43 @@ def test_task_keys() -> None:
 def test_bad_tasks(fields: tuple[Any, ...]) -> None:
     with pytest.raises((OptionError, PromptError)):
         Task(*fields)
+
+
+def test_results_find_their_pictures_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("x/p/a.jpg", "y/p/a.jpg", "z"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "x")
+    image, words = ImageInfo("p/a.jpg", 8, 8), ("", "", "", "", "")
+    said = Description(image, "tiny", "int8", *words, "", (), (), "stop").to_dict()
+    with opened(Path("out")) as store:
+        store.begin(MODEL, {})
+        store.add(Source("p/a.jpg"), SHA, [said, said])
+
+    def found(source: object, **changes: Any) -> set[tuple[str, str]]:
+        return {
+            (r.description.image.path, r.source)
+            for r in read_results(source, **changes)  # type: ignore[arg-type]
+        }
+
+    assert found("out") == {("p/a.jpg", "p/a.jpg")}
+    right = {(str(tmp_path / "x/p/a.jpg"), "p/a.jpg")}
+    for elsewhere in ("", "y"):
+        monkeypatch.chdir(tmp_path / elsewhere)
+        assert found(tmp_path / "x/out") == right
+        assert found(tmp_path / "x/out/results.jsonl") == right
+        with (tmp_path / "x/out/results.jsonl").open("rb") as stream:
+            assert found(stream) == right
+    there = found(tmp_path / "x/out", images=tmp_path / "y")
+    assert there == {(str(tmp_path / "y/p/a.jpg"), "p/a.jpg")}
+    (tmp_path / "x").rename(tmp_path / "moved")
+    assert found(tmp_path / "moved/out") == {(str(tmp_path / "moved/p/a.jpg"), "p/a.jpg")}
+    (tmp_path / "moved/out").rename(tmp_path / "alone")
+    (tmp_path / "moved").rename(tmp_path / "x")
+    assert found(tmp_path / "alone") == right
+    monkeypatch.chdir(tmp_path / "x")
+    with opened(tmp_path / "alone") as store:
+        store.begin(MODEL, {})
+        assert store.missing(key("p/a.jpg")) == 0, "and a run goes on there"

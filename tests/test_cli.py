@@ -14,7 +14,7 @@ from typer.main import get_command
 from cli_runner import POCKET, QUIET, one_error, results, run
 from kosmoscope import Description, __version__
 from kosmoscope.cli.app import app
-from kosmoscope.cli.boxes import typed_box
+from kosmoscope.cli.boxes import Units, typed_box
 from kosmoscope.cli.options import PrecisionName
 from kosmoscope.cli.reference import reference
 from kosmoscope.cli.render import boxes, caption, described, size_text
@@ -310,9 +310,9 @@ def test_sizes_and_boxes() -> None:
     sizes = [size_text(n) for n in (0, 999, 1000, 999_949, 999_999, 6_660_000_000)]
     assert sizes == ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "6.7 GB"]
     image = ImageInfo("x", 200, 100)
-    assert typed_box("20 10, 200,100", pixels=True).normalised(image) == (0.1, 0.1, 1, 1)
+    assert typed_box("20 10, 200,100", Units(pixels=True)).normalised(image) == (0.1, 0.1, 1, 1)
     with pytest.raises(BoxError, match="200x100"):
-        typed_box("-1,0,5,5", pixels=True).normalised(image)
+        typed_box("-1,0,5,5", Units(pixels=True)).normalised(image)
     assert [p.value for p in PrecisionName] == list(PRECISIONS)
 
 

@@ -148,7 +148,7 @@ def test_export_with_a_map(lines: Path, tmp_path: Path) -> None:
 def test_export_refuses_what_it_does_not_know(lines: Path) -> None:
     result = run("export", lines, "--to", "gif")
     assert result.exit_code == 2
-    assert "--to gif: expected one of coco, " in result.stderr
+    assert "--to gif: expected one of captions, coco, " in result.stderr
 
 
 def test_parse_and_save(photo: Path, tmp_path: Path, description: Description) -> None:
@@ -168,7 +168,7 @@ def test_describe_save(photo: Path, tmp_path: Path) -> None:
         "--ground", "a dog", "--image-format", "png", "--max-new-tokens", "8",
     )  # fmt: skip
     assert result.exit_code == 0
-    saved = sorted(p.name for p in (tmp_path / "saved").iterdir())
+    saved = sorted(p.name for p in (tmp_path / "saved").glob("[!.]*"))
     assert saved[0] == "photo-brief.png"
     assert saved[1].startswith("photo-ground-a-dog-")
 

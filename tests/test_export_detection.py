@@ -129,6 +129,7 @@ def test_coco_in_numbers() -> None:
         "bbox": [160.0, 240.0, 320.0, 240.0],
         "area": 76800.0,
         "iscrowd": 0,
+        "segmentation": [[160.0, 240.0, 480.0, 240.0, 480.0, 480.0, 160.0, 480.0]],
         "phrase": "a snowman",
         "score": 0.5,
     }
@@ -304,11 +305,12 @@ def test_label_studio_gives_the_boxes_back(
         json.dumps(to_labelstudio(found, vocabulary), ensure_ascii=False, allow_nan=False).encode()
     )
     predictions = [p for task in tasks for p in task["predictions"]]
-    assert len(predictions) == len(found)
+    plain = merge(found, vocabulary)
+    assert len(predictions) == len(tasks) == len(plain), "the editor shows one prediction"
     got, labels = [], set()
-    for prediction in predictions:
-        *boxes, caption = prediction["result"]
-        assert caption["type"] == "textarea"
+    for prediction, picture in zip(predictions, plain, strict=True):
+        boxes = [item for item in prediction["result"] if item["type"] == "rectanglelabels"]
+        assert len(prediction["result"]) == len(boxes) + bool(picture.captions)
         assert len({item["id"] for item in prediction["result"]}) == len(prediction["result"])
         for item in boxes:
             value = item["value"]
@@ -317,15 +319,21 @@ def test_label_studio_gives_the_boxes_back(
             x, y = value["x"] * w, value["y"] * h
             got.append((x, y, x + value["width"] * w, y + value["height"] * h))
             assert 0 <= value["x"] < value["x"] + value["width"] <= 100 + 1e-3
-    plain = [merge([d], vocabulary)[0] for d in found]
     assert labels == {b.label for p in plain for b in p.boxes}
     for box in (b for p in plain for b in p.boxes):
         assert any(box.xyxy_px == pytest.approx(other, abs=0.15) for other in got)
+    texts = [
+        item["value"]["text"]
+        for prediction in predictions
+        for item in prediction["result"]
+        if item["type"] == "textarea"
+    ]
+    assert [len(text) for text in texts] == [len(p.captions) for p in plain if p.captions]
     config = ElementTree.fromstring(labelstudio_config(sorted(labels)))
     names = {e.attrib["name"]: e.tag for e in config if "name" in e.attrib}
     assert names == {"image": "Image", "label": "RectangleLabels", "caption": "TextArea"}
     values = [e.attrib["value"] for e in config.iter("Label")]
-    assert len(values) == len(labels)
+    assert set(values) == labels, "a class is called alike in both files"
 
 
 def test_label_studio_in_numbers() -> None:

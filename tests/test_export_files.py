@@ -18,6 +18,7 @@ from kosmoscope.errors import ImageNotFoundError, InputError, KosmoscopeError, O
 from kosmoscope.export import FORMATS, Report, Vocabulary, export, formats
 from kosmoscope.export.folder import MANIFEST
 from kosmoscope.export.names import is_file_path, unique_stems
+from kosmoscope.files.marker import MARKER
 from kosmoscope.parsing import read_tagged
 from kosmoscope.results import Description
 from kosmoscope.types import ImageInfo
@@ -98,7 +99,7 @@ def test_a_failure_leaves_nothing(to: str, tmp_path: Path) -> None:
 
 
 def test_formats_and_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="format 'xml': expected one of coco, "):
+    with pytest.raises(OptionError, match="format 'xml': expected one of captions, coco, "):
         export([], tmp_path / "x", "xml")
     with pytest.raises(OptionError, match="csv has no place for pictures"):
         export([], tmp_path / "x", "csv", pictures="copy")
@@ -145,6 +146,7 @@ def test_overwriting_removes_stale_files_and_only_those(tmp_path: Path) -> None:
     (out / "labels" / "mine.txt").write_text("mine")
     export(HARD[:1], out, "coco", overwrite=True)
     assert sorted(files(out)) == [
+        MARKER,
         MANIFEST,
         "captions.json",
         "images/mine.jpg",

@@ -114,7 +114,7 @@ def test_the_command_line_knows_a_new_format(tmp_path: Path) -> None:
     assert "3 boxes; 2 classes" in result.stderr
     wrong = run("export", results, "--to", "areas")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
-    assert "--to areas: expected one of classes, coco, csv" in wrong.stderr
+    assert "--to areas: expected one of captions, classes, coco, csv" in wrong.stderr
 
 
 @pytest.mark.usefixtures("added")
@@ -140,7 +140,7 @@ def test_segment_knows_a_new_format(tmp_path: Path) -> None:
 
 
 def test_a_format_that_was_removed_is_unknown(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="format 'classes': expected one of coco, "):
+    with pytest.raises(OptionError, match="format 'classes': expected one of captions, coco, "):
         TWO.export("classes")
     assert "classes" not in run("export", tmp_path, "--to", "classes").stderr.split(":")[-1]
     with pytest.raises(OptionError, match="format 'coco' is there already"):

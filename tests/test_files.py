@@ -26,6 +26,7 @@ from kosmoscope.errors import (
 from kosmoscope.files.checked import checked, json_object, read_object
 from kosmoscope.files.folders import new_folder
 from kosmoscope.files.locks import locked, waiting_for
+from kosmoscope.files.names import NAME_BYTES, fitted
 from kosmoscope.files.text import markup, one_line, one_space, reason, shown_name, utf8
 from kosmoscope.files.writing import replacing, write_file, write_text
 
@@ -275,3 +276,21 @@ def test_an_object_is_read(tmp_path: Path) -> None:
     assert read_object(tmp_path / "a.json") == {"a": [1]}
     with pytest.raises(InputError, match=r"b\.json: cannot be read: No such file"):
         read_object(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("letter", ["n", "\u96ea", "\U0001f600", "\udce9"])
+@pytest.mark.parametrize("count", [10, 63, 80, 240, 400])
+def test_a_derived_name_never_gets_too_long_for_a_file_system(
+    tmp_path: Path, letter: str, count: int
+) -> None:
+    ending = "-overlay.jpg"
+    names = [fitted(letter * count + last, len(ending)) + ending for last in "ab"]
+    assert len(set(names)) == 2, "names that begin alike stay different"
+    for name in names:
+        assert len(os.fsencode(name)) <= NAME_BYTES
+        (tmp_path / name).touch()
+
+
+def test_a_name_that_fits_is_kept_and_a_cut_one_is_always_cut_alike() -> None:
+    assert fitted("n" * 251, 4) == "n" * 251
+    assert fitted("n" * 252, 4) == fitted("n" * 252, 4) != "n" * 252

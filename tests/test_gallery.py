@@ -21,9 +21,10 @@ from PIL import Image
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import OptionError, OutputError
+from kosmoscope.files.addresses import relative_address
 from kosmoscope.gallery import build_gallery
 from kosmoscope.gallery.html import MAX_PAGE_BYTES, safe_json
-from kosmoscope.gallery.records import relative_url, short_names
+from kosmoscope.gallery.records import short_names
 from kosmoscope.results import Description
 from kosmoscope.types import XYXY, Box, Entity, ImageInfo
 
@@ -113,7 +114,7 @@ def test_what_is_written(tmp_path: Path, photos: Path) -> None:
     names = ["china.jpg", "flower.jpg"]
     index = build_gallery([describe(photos / n, wh=(640, 427)) for n in names], out, title="Two")
     assert index == out / "index.html"
-    assert {f.name for f in out.iterdir()} == {"index.html", "thumbs"}
+    assert {f.name for f in out.iterdir()} == {".kosmoscope", "index.html", "thumbs"}
     got = rows(index)
     assert [row[1] for row in got] == names, "the folder that all have in common is left out"
     for row in got:
@@ -320,7 +321,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, photos: Path) -> No
         build_gallery(iter(descriptions), out)
     one = {f.relative_to(tmp_path / "one"): f.read_bytes() for f in files(tmp_path / "one")}
     two = {f.relative_to(tmp_path / "two"): f.read_bytes() for f in files(tmp_path / "two")}
-    assert len(one) == 7
+    assert len(one) == 8
     assert one == two
 
 
@@ -338,8 +339,8 @@ def test_names_and_addresses(tmp_path: Path) -> None:
     assert short_names(["a\u202egnp.exe"]) == ["a\\u202egnp.exe"]
     assert short_names([]) == []
     out = tmp_path / "out"
-    assert relative_url(out / "javascript:alert(1).png", out) == "javascript%3Aalert%281%29.png"
-    assert relative_url(tmp_path / 'a b#?%"<.png', out) == "../a%20b%23%3F%25%22%3C.png"
+    assert relative_address(out / "javascript:alert(1).png", out) == "javascript%3Aalert%281%29.png"
+    assert relative_address(tmp_path / 'a b#?%"<.png', out) == "../a%20b%23%3F%25%22%3C.png"
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")

@@ -87,7 +87,8 @@ def test_kinds_that_pillow_reads_and_this_package_does_not():
 def test_heic_without_its_plug_in(monkeypatch, brands):
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     problem = refused(errors.UnsupportedImageError, pictures.media(*brands))
-    assert "pip install kosmoscope[heic]" in problem
+    assert "this is HEIC; its plug-in pi_heif is not installed" in problem
+    assert "install 'pi-heif>=1.0'" in problem
 
 
 def test_avif_may_carry_a_general_brand():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +21,18 @@ import pytest
 from cli_runner import one_error, run, wait_until
 from echo_kind import ECHO, Echo, write_checkpoint
 from hub_server import HubServer, Repo, write_model
-from kosmoscope.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
+from kosmoscope.errors import (
+    CheckpointError,
+    KosmoscopeWarning,
+    ModelError,
+    ModelNotFoundError,
+    OptionError,
+)
 from kosmoscope.kinds import KINDS
 from kosmoscope.model.kind import KOSMOS2
+from kosmoscope.store import convert as convert_module
 from kosmoscope.store.convert import convert, ensure_converted, load_model, open_converted
-from kosmoscope.store.folders import cache_root, converted_root
+from kosmoscope.store.folders import cache_root, converted_root, hub_cache
 from kosmoscope.store.installed import cached, installed, resolve
 from kosmoscope.store.kind import kind_of
 from kosmoscope.store.manifest import MANIFEST, is_converted
@@ -281,3 +291,120 @@ def test_a_checkpoint_that_is_wrong_leaves_nothing(source: Path, home: Path) -> 
         load_model(ECHO, "echo-base")
     assert [m.where for m in installed(KINDS)] == ["packaged"]
     assert not is_converted(source)
+
+
+# A cache that cannot be written, or has what others left
+
+
+@pytest.fixture
+def no_cache(home: Path, monkeypatch: Patch) -> Path:
+    """KOSMOSCOPE_HOME is where no folder can be."""
+    (home / "file").write_text("in the way")
+    monkeypatch.setenv("KOSMOSCOPE_HOME", str(home / "file" / "x"))
+    return home / "file" / "x"
+
+
+def full(*_: Any, **more: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("how", ["no folder", "disk full at first", "no locks"])
+def test_a_model_that_ships_runs_without_a_cache(
+    home: Path, monkeypatch: Patch, how: str, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(convert_module, "_own", {})
+    if how == "no folder":
+        request.getfixturevalue("no_cache")
+    elif how == "no locks":
+        monkeypatch.setattr(convert_module, "waiting_for", full)
+    else:
+        made, copied = shutil.copyfile, list[Path]()
+
+        def copy(source: Path, target: Path) -> Any:
+            copied.append(target)
+            return full() if len(copied) == 1 else made(source, target)
+
+        monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.warns(KosmoscopeWarning, match="KOSMOSCOPE_HOME says .* for this run alone"):
+        first = load_model(KOSMOS2, "pocket")
+    assert is_converted(first.folder)
+    assert not list(home.rglob("*.part"))
+    if how != "disk full at first":
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # said once
+            assert load_model(KOSMOS2, "pocket").folder == first.folder
+
+
+def test_without_any_place_the_error_names_the_variable(
+    no_cache: Path, source: Path, monkeypatch: Patch
+) -> None:
+    with pytest.raises(ModelError, match=r"cannot be written: .*; KOSMOSCOPE_HOME says where"):
+        load_model(ECHO, source)  # it does not ship
+    monkeypatch.setattr(convert_module, "_own", {})
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(ModelError, match="KOSMOSCOPE_HOME"):
+        load_model(KOSMOS2, "pocket")
+
+
+def test_the_command_line_tells_it_in_one_line(
+    no_cache: Path, photos: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(convert_module, "_own", {})
+    result = run("describe", photos / "china.jpg", "--model", "pocket", "-n", "2")
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "for this run alone" in line]
+    assert "Warning" not in result.stderr
+    for command in ("models", "info"):
+        assert run(command).exit_code == 0
+
+
+def test_a_user_without_a_home(home: Path, monkeypatch: Patch) -> None:
+    def none(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("KOSMOSCOPE_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", none)
+    assert "no-home-folder" in str(cache_root())
+    assert "no-home-folder" in str(hub_cache())
+    assert cached("echo-base", KINDS) is None
+
+
+def test_a_pull_that_cannot_write_names_the_variable(hub: HubServer, home: Path) -> None:
+    (home / "hf").write_text("in the way")
+    assert "HF_HOME says where downloads lie" in one_error(run("pull", "acme/echo-base"), 1)
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(source: Path, home: Path) -> None:
+    other = write_checkpoint(home / "Other", "other")
+    for folder in (source, other):
+        process = start(folder, ECHO_SECONDS="60")
+        wait_until(lambda: list(converted_root().glob(".*.part")), process)
+        process.kill()
+        process.communicate()
+        (converted_root() / ".fedcba9876543210.part").mkdir(exist_ok=True)  # whose, nobody knows
+        (converted_root() / ".mine").mkdir(exist_ok=True)
+        load_model(ECHO, source, "loud")
+        left = sorted(path.name for path in converted_root().glob(".*"))
+        assert left == [".fedcba9876543210.part", ".mine"]
+        shutil.rmtree(load_model(ECHO, source, "loud").folder)
+
+
+def test_a_conversion_under_way_is_not_swept(source: Path, home: Path) -> None:
+    other = write_checkpoint(home / "Other", "other")
+    process = start(source, ECHO_SECONDS="60")
+    wait_until(lambda: list(converted_root().glob(".*.part")), process)
+    under_way = list(converted_root().glob(".*.part"))
+    assert load_model(ECHO, other).word == "other"
+    assert list(converted_root().glob(".*.part")) == under_way
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_interrupted_conversion_leaves_nothing(source: Path, home: Path) -> None:
+    process = start(source, ECHO_SECONDS="60")
+    wait_until(lambda: list(converted_root().glob(".*.part")), process)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert not list(converted_root().iterdir())

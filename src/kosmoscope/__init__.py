@@ -4,7 +4,7 @@
 >>> scope = kosmoscope.load("pocket")
 >>> scope.describe("photo.jpg")
 
-Importing loads no weights and no heavy library; what is named here comes when it is first used.
+Importing loads nothing; what is named here comes when it is first used.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import InputError, KosmoscopeError, ModelError
-from kosmoscope.results import Description
-from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
 if TYPE_CHECKING:
     from kosmoscope.engine.options import GenerationOptions
     from kosmoscope.prompts import Prompt
+    from kosmoscope.results import Description
     from kosmoscope.scope import EncodedImage, EntityFound, Finished, Scope, TextDelta, load
     from kosmoscope.segment import Segmentation, load_segmenter
+    from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
 __all__ = [
     "Box",
@@ -49,6 +49,14 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'kosmoscope' has no attribute {name!r}")
     # One by one, as written: whatever reads imports sees these too.
+    if name in ("Box", "Entity", "ImageInfo", "Timing"):
+        from kosmoscope import types
+
+        return getattr(types, name)
+    if name == "Description":
+        from kosmoscope.results import Description
+
+        return Description
     if name == "GenerationOptions":
         from kosmoscope.engine.options import GenerationOptions
 

@@ -34,6 +34,10 @@ class KosmoscopeError(Exception):
     """Base class of all errors raised on purpose."""
 
 
+class KosmoscopeWarning(UserWarning):
+    """Something works, and otherwise than expected. The command line shows it as a note."""
+
+
 class InputError(KosmoscopeError, ValueError):
     """Something that the caller handed in cannot be used."""
 

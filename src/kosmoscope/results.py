@@ -67,7 +67,8 @@ class Description(GroundedCaption):
     ) -> Path:
         """Write the annotated picture as PNG, JPEG, WebP or SVG, by the path's suffix.
 
-        EXIF data are kept where the picture is a file. The file is there whole or not at all.
+        EXIF data are kept where the picture is a file. The file is there whole or not at all. SVG
+        refers to a picture that is a file, relative to its own folder, and holds any other.
 
         Args:
             path: where to; the folder exists, a file there is replaced.
@@ -80,17 +81,31 @@ class Description(GroundedCaption):
             OptionError: an unknown suffix, a quality out of range.
             OutputError: it cannot be written.
         """
-        from kosmoscope.draw import save_image
+        from kosmoscope.draw import DrawStyle, annotate_svg, picture_address, save_image
         from kosmoscope.files.writing import write_text
 
         target = Path(path)
-        if target.suffix.lower() == ".svg":
-            write_text(target, self.to_svg(style))
-            return target
         source = self.image.path if image is None else image
+        if target.suffix.lower() == ".svg":
+            href = picture_address(source, target.parent)
+            write_text(target, annotate_svg(self, image_href=href, style=style or DrawStyle()))
+            return target
         file = source if isinstance(source, str | PathLike) else None
         save_image(self._drawn(image, style), target, quality=quality, exif_from=file)
         return target
+
+    def chosen(self, *, min_score: float | None = None) -> Description:
+        """Return the description without the boxes of lower scores; its entities keep their places.
+
+        Args:
+            min_score: 0..1; boxes without a score stay.
+
+        Raises:
+            OptionError: `min_score` is out of its range.
+        """
+        from kosmoscope.choosing import chosen
+
+        return next(chosen([self], min_score=min_score))
 
     def segment(
         self,
@@ -103,7 +118,7 @@ class Description(GroundedCaption):
 
         Args:
             image: the picture, as `Scope.describe` takes it; None reads `image.path` again.
-            segmenter: a name for `load_segmenter`, or what that returned.
+            segmenter: a name for `load_segmenter` (it stays loaded), or what that returned.
             regions: divide what nobody named into unnamed coherent regions.
 
         Raises:
@@ -113,13 +128,20 @@ class Description(GroundedCaption):
         from kosmoscope.segment.run import segment_description
 
         picture = self._picture(image)
-        return segment_description(self, picture.rgb, picture.info, segmenter, regions=regions)
+        return segment_description(self, picture.rgb, picture.rgb_info, segmenter, regions=regions)
 
     def to_svg(self, style: DrawStyle | None = None) -> str:
-        """Return the drawing as an SVG overlay that refers to the picture by its path."""
-        from kosmoscope.draw import DrawStyle, annotate_svg
+        """Return the drawing as SVG that refers to the picture by its path, as an address.
 
-        return annotate_svg(self, image_href=self.image.path, style=style or DrawStyle())
+        A picture that was never a file is left out: the overlay alone. `save` puts it inside.
+        """
+        from kosmoscope.draw import DrawStyle, annotate_svg
+        from kosmoscope.files.addresses import is_url, quoted
+
+        path = self.image.path
+        nameless = not path or (path.startswith("<") and path.endswith(">"))
+        href = None if nameless else path if is_url(path) else quoted(path)
+        return annotate_svg(self, image_href=href, style=style or DrawStyle())
 
     def export(self, to: str, path: str | PathLike[str] | None = None, **options: Any) -> Any:
         """Write the description in another program's format, or return it without a path.

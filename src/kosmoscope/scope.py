@@ -252,7 +252,7 @@ class Scope:
             image: the picture.
             prompt: as for `describe`.
             phrase: find this instead.
-            segmenter: what `load_segmenter` takes, or what it returned.
+            segmenter: what `load_segmenter` takes (it stays loaded), or what it returned.
             regions: divide what nobody named into unnamed coherent regions.
             options: of the generation.
 
@@ -268,7 +268,12 @@ class Scope:
         else:
             said = self.ground(picture.rgb, phrase, **options)
         return segment_description(
-            said, picture.rgb, picture.info, segmenter, regions=regions, threads=self.engine.threads
+            said,
+            picture.rgb,
+            picture.rgb_info,
+            segmenter,
+            regions=regions,
+            threads=self.engine.threads,
         )
 
     def check(self, prompt: Prompt) -> None:

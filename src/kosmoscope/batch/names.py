@@ -11,27 +11,41 @@ from typing import Any
 from kosmoscope.files.text import utf8
 
 
-def named(path: str) -> dict[str, str]:
+def named(path: str, base: str = "") -> dict[str, str]:
     """Return the fields that name a path in a record.
 
-    ``source``, and where the name is not UTF-8 also ``source_base64``, its exact bytes.
+    ``source``, for a relative path ``base``, the folder that it is relative to, and for a name
+    that is not UTF-8 also ``source_base64`` (``base_base64``), its exact bytes.
     """
+    if not base or os.path.isabs(path):  # noqa: PTH117 (a str)
+        return _field("source", path)
+    return {**_field("source", path), **_field("base", base)}
+
+
+def _field(field: str, path: str) -> dict[str, str]:
     name = utf8(path)
     if name == path:
-        return {"source": name}
+        return {field: name}
     try:
         raw = base64.b64encode(os.fsencode(path)).decode("ascii")
     except UnicodeEncodeError:
-        return {"source": name}
-    return {"source": name, "source_base64": raw}
+        return {field: name}
+    return {field: name, f"{field}_base64": raw}
 
 
-def key_of(fields: Mapping[str, Any]) -> str:
-    """Return what tells the paths of records apart, from the fields that `named` gives."""
-    raw = fields.get("source_base64")
+def path_in(fields: Mapping[str, Any], field: str = "source") -> str:
+    """Return the exact path in a record, from the fields that `named` gives.
+
+    Raises:
+        LookupError, TypeError, ValueError: there is none.
+    """
+    raw = fields.get(f"{field}_base64")
     if raw is not None:
-        return f"\0{raw}"  # no path contains NUL
-    return str(fields["source"])
+        return os.fsdecode(base64.b64decode(raw, validate=True))
+    path = fields[field]
+    if not isinstance(path, str):
+        raise TypeError(f"{field} is {type(path).__name__}; expected a text")
+    return path
 
 
 def json_line(record: Mapping[str, Any]) -> bytes:

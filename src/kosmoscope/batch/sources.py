@@ -8,12 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from kosmoscope.batch.lists import LIST_EXTENSIONS, check_list, read_list, read_stream
-from kosmoscope.batch.names import key_of, named
 from kosmoscope.batch.walk import (
     FoundPath,
     Identity,
@@ -24,6 +23,7 @@ from kosmoscope.batch.walk import (
     walk,
 )
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.files.places import is_there, place
 from kosmoscope.files.text import shown_name, utf8
 
 STDIN = "-"
@@ -40,16 +40,18 @@ class Source:
     """What is wrong, where that is known without opening it."""
     stream: BinaryIO | None = None
     """Read instead of the path, which is then only a name."""
+    key: str = field(default="", compare=False, repr=False)
+    """What tells it from other sources in the output's records, the same for all spellings of one
+    file (`kosmoscope.files.places.place`)."""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", place(self.path))
 
     @property
     def name(self) -> str:
         """The path as text that is safe in JSON."""
         return utf8(self.path)
-
-    @property
-    def key(self) -> str:
-        """What tells it from other sources in the output's records."""
-        return key_of(named(self.path))
 
 
 def find_pictures(
@@ -58,7 +60,7 @@ def find_pictures(
     exclude: Sequence[Path] = (),
     stdin: BinaryIO | None = None,
 ) -> Iterator[Source]:
-    """Yield what is to be described, each path once, in an order that only the input decides.
+    """Yield what is to be described, each file once, in an order that only the input decides.
 
     A source is a file (any name), a folder (recursive; pictures by their extension; hidden ones
     skipped; loops of links end), a pattern (``*``, ``?``, ``[...]``, ``**``) unless a file has
@@ -93,11 +95,13 @@ def _find(
     # Asked now, not when the call was made: the output's folder may have come in between.
     hidden = {own for own in map(identity, exclude) if own is not None}
     seen: set[str] = set()
+    real: dict[str, str] = {}
     for text in given:
         for found in _expand(text, hidden, stdin):
-            if found.path not in seen:
-                seen.add(found.path)
-                yield Source(found.path, found.problem)
+            key = place(found.path, real=real)
+            if key not in seen:
+                seen.add(key)
+                yield Source(found.path, found.problem, key=key)
 
 
 def watch_pictures(
@@ -125,14 +129,14 @@ def watch_pictures(
             except (OSError, ValueError):
                 continue  # not there yet, or no more
             stamp = (status.st_mtime_ns, status.st_size)
-            if source.problem or taken.get(source.path) == stamp:
+            if source.problem or taken.get(source.key) == stamp:
                 continue
             old = 0 <= status.st_mtime <= time.time() - poll
-            if old or before.get(source.path) == stamp:
-                taken[source.path] = stamp
+            if old or before.get(source.key) == stamp:
+                taken[source.key] = stamp
                 yield source
             else:
-                fresh[source.path] = stamp
+                fresh[source.key] = stamp
         before = fresh
         yield None
         stop.wait(poll)
@@ -163,7 +167,7 @@ def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterat
         for item in read_list(path):
             yield from [item] if item.problem else _place(item.path, exclude)
         return
-    if is_pattern(text) and not _exists(text):
+    if is_pattern(text) and not is_there(text):
         yield from _glob(text, exclude)
         return
     yield from _place(text, exclude)
@@ -190,13 +194,6 @@ def _glob(pattern: str, exclude: set[Identity]) -> Iterator[FoundPath]:
     if not pictures:
         what = f"matches {others} files, none with a picture's extension" if others else "no match"
         yield FoundPath(pattern, what)
-
-
-def _exists(path: str) -> bool:
-    try:
-        return os.path.lexists(path)
-    except ValueError:  # NUL in it
-        return False
 
 
 def _is(path: str, kind: Callable[[int], bool]) -> bool:

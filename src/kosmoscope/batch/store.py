@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -19,13 +20,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kosmoscope.batch.journal import Journal
-from kosmoscope.batch.names import json_line, key_of, named
+from kosmoscope.batch.names import json_line, named
+from kosmoscope.batch.origins import Origins
 from kosmoscope.batch.sources import Source
 from kosmoscope.batch.tasks import Task
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import FolderMismatchError, InputError, OutputError
 from kosmoscope.files.checked import json_object
 from kosmoscope.files.locks import locked
+from kosmoscope.files.marker import claim
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import write_file
 
@@ -42,6 +45,14 @@ class Done(NamedTuple):
     """Bit i: task i is there."""
     offset: int
     """Of its first record, in bytes."""
+
+
+class Owner(NamedTuple):
+    """The first source of a content. Its records stay, also when the source gets another."""
+
+    key: str
+    offset: int | None
+    """Of its first record of this content, in bytes; None where they are only promised (`own`)."""
 
 
 class Store:
@@ -76,18 +87,21 @@ class Store:
         self.records = 0
         self._options = options
         self._overwrite = overwrite
+        self._base = os.getcwd()  # noqa: PTH109 (a str)
         self._full = (1 << len(self.tasks)) - 1
         self._done: dict[str, Done] = {}
-        self._owners: dict[bytes, str] = {}
+        self._owners: dict[bytes, Owner] = {}
         self._drawing: set[tuple[str, str]] = set()
         self._stale = False
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            claim(self.folder)
             stack.enter_context(locked(self.folder))
             self.run = self._read_run()
             if not self._overwrite:
                 self._compare({})
+            self._key = Origins(self.folder, self.run.get("folder")).key
             self._results, self._errors = self._open(RESULTS), self._open(ERRORS)
             # Whichever journals are open then: they are exchanged for new ones.
             stack.callback(lambda: self._results.close())
@@ -127,6 +141,7 @@ class Store:
         self.run = {
             **self.run,
             "format": FORMAT,
+            "folder": str(self.folder.resolve()),
             "model": self._model,
             "options": _plain(asdict(self._options)),
             "tasks": [task.to_dict() for task in self.tasks],
@@ -159,21 +174,20 @@ class Store:
 
     def owner(self, sha: bytes) -> str | None:
         """Return the first source (its key) of this content that is done, or will be (`own`)."""
-        key = self._owners.get(sha)
-        done = None if key is None else self._done.get(key)
-        # What is only promised has no entry yet; one of another content has been replaced.
-        return None if done is not None and done.sha != sha else key
+        owner = self._owners.get(sha)
+        return None if owner is None else owner.key
 
     def own(self, sha: bytes, key: str) -> None:
         """Promise that a source of this content will be written before the next one is asked."""
-        if self.owner(sha) is None:
-            self._owners[sha] = key
+        self._owners.setdefault(sha, Owner(key, None))
 
-    def recorded(self, owner: str, sha: bytes) -> list[dict[str, Any]]:
-        """Return the records of a source that is done, one for each task, in their order."""
+    def recorded(self, sha: bytes) -> list[dict[str, Any]]:
+        """Return the records of a content that is done, one for each task, in their order."""
+        owner = self._owners[sha]
+        assert owner.offset is not None
         found: dict[str, dict[str, Any]] = {}
-        for _, record in self._results.read(self._done[owner].offset):
-            if key_of(record) == owner and bytes.fromhex(record["sha256"])[:16] == sha:
+        for _, record in self._results.read(owner.offset):
+            if bytes.fromhex(record["sha256"])[:16] == sha and self._key(record) == owner.key:
                 found[record["task"]] = record
                 if len(found) == len(self.tasks):
                     break
@@ -193,7 +207,7 @@ class Store:
             {
                 "id": f"{sha256[:16]}-{task.key}",
                 "sha256": sha256,
-                **named(source.path),
+                **named(source.path, self._base),
                 "task": task.key,
                 "description": description,
             }
@@ -206,10 +220,16 @@ class Store:
             old = self._done.get(key)
             offset = old.offset if old is not None and old.sha == sha else offsets[0]
             self._done[key] = Done(sha, self._full, offset)
-            self._owners.setdefault(sha, key)
+            self._complete(sha, key, offset)
         self.records += len(records)
         self._stale |= self.failures.pop(key, None) is not None
         return len(records)
+
+    def _complete(self, sha: bytes, key: str, offset: int) -> None:
+        """All tasks have records of this content; of several sources the first one stays."""
+        owner = self._owners.get(sha)
+        if owner is None or owner.offset is None:
+            self._owners[sha] = Owner(key, offset)
 
     def fail(self, source: Source, kind: str, error: str, *, stage: str = "") -> bool:
         """Write down why a source has no result, unless that is there; return whether it was new.
@@ -221,7 +241,7 @@ class Store:
             stage: set where the result is there, and something else failed.
         """
         key = source.key
-        record = {**named(source.path), "error": error, "kind": kind}
+        record = {**named(source.path, self._base), "error": error, "kind": kind}
         if stage:
             if (key, error) in self._drawing:
                 return False
@@ -251,7 +271,7 @@ class Store:
 
     def _true(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         for record in records:
-            current = self.failures.get(key_of(record))
+            current = self.failures.get(self._key(record))
             if record.get("stage") or current == (record["kind"], record["error"]):
                 yield json_line(record)
 
@@ -332,7 +352,7 @@ class Store:
         numbers = {task.key: i for i, task in enumerate(self.tasks)}
         for offset, record in self._results:
             try:
-                key, sha = key_of(record), bytes.fromhex(record["sha256"])[:16]
+                key, sha = self._key(record), bytes.fromhex(record["sha256"])[:16]
                 bit = 1 << numbers[record["task"]]
             except (LookupError, TypeError, ValueError):
                 raise self._results.damaged(offset) from None
@@ -341,12 +361,12 @@ class Store:
                 done = Done(sha, 0, offset)
             done = self._done[key] = done._replace(mask=done.mask | bit)
             if done.mask == self._full:
-                self._owners.setdefault(sha, key)
+                self._complete(sha, key, done.offset)
             self.records += 1
         for offset, record in self._errors:
             try:
-                key, error, kind = key_of(record), str(record["error"]), str(record["kind"])
-            except LookupError:
+                key, error, kind = self._key(record), str(record["error"]), str(record["kind"])
+            except (LookupError, TypeError, ValueError):
                 raise self._errors.damaged(offset) from None
             if record.get("stage"):
                 self._drawing.add((key, error))

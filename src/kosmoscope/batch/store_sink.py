@@ -85,8 +85,7 @@ class StoreSink(Sink):
         if not done.owner:
             return done
         found = (
-            Description.from_dict(record["description"])
-            for record in self._store.recorded(done.owner, sha)
+            Description.from_dict(record["description"]) for record in self._store.recorded(sha)
         )
         path = done.source.path
         return replace(

@@ -9,10 +9,36 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 inputs or models failed, 2 a wrong call."""
+    _interrupts_end_it()
     try:
-        # Here, so that Ctrl-C during the imports is no traceback either.
         from kosmoscope.cli.app import app
 
+        _interrupts_raise()
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _interrupts_end_it() -> None:
+    """Let Ctrl-C end the process at once and quietly, while there is nothing to be tidied up.
+
+    In the middle of an import an exception comes out as anything: of a library half loaded as an
+    `ImportError` of its own, out of a callback as a traceback that nobody can catch.
+    """
+    import os
+    import signal
+
+    # Unless somebody chose otherwise: `nohup`, a program that runs this one.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        try:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        except ValueError:  # not in the main thread
+            return
+
+
+def _interrupts_raise() -> None:
+    """Let Ctrl-C be a `KeyboardInterrupt` again."""
+    import signal
+
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == __name__:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

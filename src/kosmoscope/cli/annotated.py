@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
 from kosmoscope.cli import terminal
 from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.marker import Claim, claim
+from kosmoscope.files.names import fitted
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
 
@@ -53,7 +54,6 @@ class Annotator:
         format: of the files.
         style: None for the standard one.
         quality: of jpg and webp, 1 to 100.
-        images: where to look for pictures by their names; None: at their own paths.
         lasting_names: only a picture's path and the task decide the file's name, so that a batch
             that goes on makes the same ones.
     """
@@ -62,9 +62,9 @@ class Annotator:
     format: ImageFormat = ImageFormat.JPG
     style: DrawStyle | None = None
     quality: int = QUALITY
-    images: Path | None = None
     lasting_names: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
+    _claim: Claim | None = None
 
     def draw_all(self, done: PictureDone) -> None:
         """Draw all that was said about a picture; raises what `write` raises."""
@@ -83,23 +83,26 @@ class Annotator:
             OptionError: the file would replace the picture itself.
             OutputError: it cannot be written.
         """
-        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, save_image
+        from kosmoscope.draw import DrawStyle, annotate, annotate_svg, picture_address, save_image
         from kosmoscope.images import read_image
 
         style = self.style or DrawStyle()
-        source = self.place(description.image.path)
+        source = Path(description.image.path)
+        ending = f".{self.format.value}"
         if self.lasting_names:
-            name = lasting_name(description.image.path, task)
+            name = lasting_name(description.image.path, task, room=len(ending))
         else:
             name = "-".join(filter(None, (free_name(str(source), self._taken), task)))
-        target = self.folder / f"{name}.{self.format.value}"
+            name = fitted(name, len(ending))
+        target = self.folder / (name + ending)
         if target.exists() and source.exists() and target.samefile(source):
             raise OptionError(f"{target} is the picture itself; choose another folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._claim is None:
+            self._claim = claim(self.folder)
+        self._claim.note(target)
         if self.format is ImageFormat.SVG:
-            href = os.path.relpath(source, self.folder)
-            svg = annotate_svg(description, image_href=quote(href, errors="replace"), style=style)
-            write_text(target, svg)
+            href = picture_address(source, self.folder)
+            write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
         picture = read_image(source)
         drawn = annotate(picture.rgb, description, style)
@@ -111,34 +114,34 @@ class Annotator:
             terminal.note(f"{one_line(source)}: {text}")
         return target
 
-    def place(self, path: str) -> Path:
-        """Where a picture lies."""
-        if self.images is None:
-            return Path(path)
-        inside = self.images / path
-        return inside if inside.exists() else self.images / Path(path).name
 
-
-def free_name(path: str, taken: dict[str, str]) -> str:
+def free_name(path: str, taken: dict[str, str], *, room: int = 0) -> str:
     """Return a picture's own name, without suffix, numbered where two pictures share one.
 
     Args:
         path: the picture's.
         taken: which names belong to which paths; added to.
+        room: bytes that will be put behind it, see `kosmoscope.files.names.fitted`.
     """
     stem, number = Path(path).stem or "picture", 1
-    name = stem
+    name = fitted(stem, room)
     while taken.setdefault(name.casefold(), path) != path:
         number += 1
-        name = f"{stem}-{number}"
+        name = fitted(f"{stem}-{number}", room)
     return name
 
 
-def lasting_name(path: str, task: str = "") -> str:
-    """Return a file's name, without suffix, that only a picture's path and the task decide."""
+def lasting_name(path: str, task: str = "", *, room: int = 5) -> str:
+    """Return a file's name, without suffix, that only a picture's path and the task decide.
+
+    Args:
+        path: the picture's.
+        task: its key, put behind the name.
+        room: bytes that will be put behind it, see `kosmoscope.files.names.fitted`.
+    """
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     stem = one_line(Path(path).stem)[:80] or "picture"
-    return "-".join(filter(None, (stem, digest, task)))
+    return fitted("-".join(filter(None, (stem, digest, task))), room)
 
 
 def style_of(

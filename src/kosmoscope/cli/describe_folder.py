@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from kosmoscope.batch import BATCH_SIZE, Summary, Task, run_batch
+from kosmoscope.batch import BATCH_SIZE, Summary, Task, read_results, run_batch
 from kosmoscope.cli import terminal
 from kosmoscope.cli.annotated import Annotator, ImageFormat
 from kosmoscope.cli.exit_codes import FAILED, INTERRUPTED
@@ -57,8 +57,11 @@ def describe_folder(
     if not options.quiet:
         _tell(summary, watched=options.watch)
     if options.gallery and not (summary.interrupted and not options.watch):
-        page = make_gallery(out, out / GALLERY, None, segments_in(out), quiet=options.quiet)
-        terminal.emit(page)
+        page = make_gallery(
+            read_results(out), out / GALLERY, None, segments_in(out), quiet=options.quiet
+        )
+        with terminal.telling():
+            terminal.emit(page)
     if summary.interrupted and not options.watch:
         raise typer.Exit(INTERRUPTED)
     if summary.failed:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from kosmoscope.cli import terminal
-from kosmoscope.errors import ImageError, InputError, KosmoscopeError
+from kosmoscope.errors import ImageError, InputError, KosmoscopeError, KosmoscopeWarning
 from kosmoscope.files.text import one_line
 
 FAILED = 1
@@ -40,7 +42,8 @@ def exit_status(run: Callable[[], Any]) -> int:
     Errors that nobody raised on purpose pass through: their traceback is for a bug report.
     """
     try:
-        status = run()
+        with _noted():
+            status = run()
     except KosmoscopeError as e:
         terminal.error(str(e))
         wrong_call = isinstance(e, InputError) and not isinstance(e, ImageError)
@@ -63,6 +66,23 @@ def exit_status(run: Callable[[], Any]) -> int:
         terminal.error(_usage(e))
         return int(getattr(e, "exit_code", WRONG_CALL))
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Show our own warnings as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KosmoscopeWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, KosmoscopeWarning):
+                terminal.note(str(message))
+            else:
+                others(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _usage(error: Any) -> str:

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.segment_files import SEGMENTS, SegmentFiles
+
+if TYPE_CHECKING:
+    from kosmoscope.batch import Result
 
 GALLERY = "gallery"
 """Inside a folder of results: where its page goes unless somebody says."""
 
 
 def make_gallery(
-    source: Path,
+    results: Iterable[Result],
     out: Path,
     title: str | None,
     segments: Path | None,
     *,
     quiet: bool = False,
+    **options: Any,
 ) -> str:
-    """Build the page of a folder's results, with masks if there are some; returns its address."""
-    from kosmoscope.batch import read_results
+    """Build the page of results, with masks if there are some; returns its address.
+
+    Args:
+        results: of pictures.
+        out: the page's folder.
+        title: over the page; None for the standard one.
+        segments: a folder of `segment`.
+        quiet: show no progress.
+        options: more that `build_gallery` takes.
+    """
     from kosmoscope.gallery import build_gallery
 
-    descriptions = (result.description for result in read_results(source))
-    named: dict[str, Any] = {} if title is None else {"title": title}
+    descriptions = (result.description for result in results)
+    if title is not None:
+        options["title"] = title
     began = time.monotonic()
     with Counter("drawing thumbnails", quiet=quiet) as counter:
 
@@ -34,7 +48,7 @@ def make_gallery(
             counter.move(done, total, rate=done / max(time.monotonic() - began, 1e-9))
 
         masks = () if segments is None else SegmentFiles.of(segments)
-        page = build_gallery(descriptions, out, segmentations=masks, progress=progress, **named)
+        page = build_gallery(descriptions, out, segmentations=masks, progress=progress, **options)
     return page.resolve().as_uri()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -52,16 +53,21 @@ class Printed(Sink):
     Args:
         format: text for people, or JSON lines.
         show: writes one picture's answers for people.
+        files: there are files of the same too, which are made whether somebody reads or not.
     """
 
-    def __init__(self, format: Format, show: Show) -> None:
+    def __init__(self, format: Format, show: Show, *, files: bool = False) -> None:
         self.failed = False
         """Whether something could not be used."""
-        self._format, self._show = format, show
+        self._format, self._show, self._files = format, show, files
         self._shown = False
 
     def add(self, done: PictureDone) -> None:
         """Print a picture's answers."""
+        with terminal.telling() if self._files else nullcontext():
+            self._print(done)
+
+    def _print(self, done: PictureDone) -> None:
         if self._format is Format.JSON:
             for description in done.descriptions:
                 terminal.emit(terminal.json_line(description.to_dict()))
@@ -115,7 +121,7 @@ def print_descriptions(
     watched = format is Format.TEXT and terminal.is_terminal(sys.stdout)
     # Somebody who watches sees a single text grow; beams have none until the end.
     growing = watched and len(pictures) == len(tasks) == generation.num_beams == 1
-    sink = Printed(format, show)
+    sink = Printed(format, show, files=on_picture is not None)
     describe_pictures(
         scope,
         pictures,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kosmoscope.cli.boxes import TypedBox, typed_box
+from kosmoscope.cli.boxes import FractionsOption, PixelsOption, TypedBox, Units, typed_box
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands
 from kosmoscope.engine.options import GenerationOptions
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 ImageArgument = Annotated[
     str,
     typer.Argument(metavar="IMAGE", help="A picture's file, or - for one on standard input."),
-]
-PixelsOption = Annotated[
-    bool,
-    typer.Option("--pixels", help="The box is in pixels of the upright picture, not in 0..1."),
 ]
 
 
@@ -65,10 +61,12 @@ def refer(
         typer.Option(
             "--box",
             metavar="x1,y1,x2,y2",
-            help="Left, top, right and bottom of the box, as fractions 0..1 of width and height.",
+            help="Left, top, right and bottom of the box, as fractions 0..1 of width and height "
+            "(unless --pixels).",
         ),
     ],
     pixels: PixelsOption = False,
+    fractions: FractionsOption = False,
     format: FormatOption = Format.TEXT,
     model: ModelOptions = ModelOptions(),
     generation: GenerationOptions = GenerationOptions(),
@@ -80,7 +78,7 @@ def refer(
     [cyan]kosmoscope refer photo.jpg --box 0.25,0.1,0.75,0.9[/]
     [cyan]kosmoscope refer photo.jpg --pixels --box 160,43,480,384[/]
     """
-    typed = typed_box(box, pixels=pixels)
+    typed = typed_box(box, Units.of(pixels=pixels, fractions=fractions))
     from kosmoscope.batch import Source
     from kosmoscope.cli.print_descriptions import print_descriptions
 
@@ -96,10 +94,11 @@ def ask(
             "--box",
             metavar="x1,y1,x2,y2",
             help="What the question is about: square brackets mark it in the question, without "
-            'them it is called "it".',
+            'them it is called "it". In fractions unless --pixels.',
         ),
     ] = None,
     pixels: PixelsOption = False,
+    fractions: FractionsOption = False,
     no_boxes: NoBoxes = False,
     format: FormatOption = Format.TEXT,
     model: ModelOptions = ModelOptions(),
@@ -114,9 +113,10 @@ def ask(
     """
     typed: TypedBox | None = None
     if box is not None:
-        typed = typed_box(box, pixels=pixels)
-    elif pixels:
-        raise OptionError("--pixels says how --box is to be read; there is no --box")
+        typed = typed_box(box, Units.of(pixels=pixels, fractions=fractions))
+    elif pixels or fractions:
+        given = "--pixels" if pixels else "--fractions"
+        raise OptionError(f"{given} says how --box is to be read; there is no --box")
     from kosmoscope.batch import Source, Task
     from kosmoscope.cli.print_descriptions import print_descriptions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from kosmoscope.cli import terminal
+from kosmoscope.cli.boxes import FractionsOption, PixelsOption, Units, typed_box, typed_point
 from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
-from kosmoscope.cli.picture_sources import expanded
+from kosmoscope.cli.picture_sources import STDIN, check_stdin, expanded
 from kosmoscope.cli.segment_files import (
     SEGMENTS,
+    STDIN_PATH,
     SegmentFiles,
     SegmentFolder,
     ToSegment,
@@ -26,6 +28,8 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 from kosmoscope.export import FORMATS, export, formats
 from kosmoscope.files.locks import locked
+from kosmoscope.files.marker import claim
+from kosmoscope.files.text import one_space
 from kosmoscope.segment.registry import SEGMENTERS
 
 
@@ -68,7 +72,8 @@ def segment(
         typer.Option(
             "--box",
             metavar="x1,y1,x2,y2",
-            help="Segment what is in this box, in pixels, without a model; repeatable.",
+            help="Segment what is in this box, in pixels (unless --fractions), without a model; "
+            "repeatable.",
         ),
     ] = None,
     point: Annotated[
@@ -76,8 +81,19 @@ def segment(
         typer.Option(
             "--point",
             metavar="x,y",
-            help="Segment what is at this point, in pixels, without a model; repeatable, all of "
-            "one thing; with one --box within it.",
+            help="Segment what is at this point, in pixels (unless --fractions), without a model; "
+            "repeatable, all of one thing; with one --box within it.",
+        ),
+    ] = None,
+    pixels: PixelsOption = False,
+    fractions: FractionsOption = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help='What is in the box or at the points, and its class in exports; "object" unless '
+            "given. Repeatable: one for each --box.",
         ),
     ] = None,
     segmenter: Annotated[
@@ -124,7 +140,8 @@ def segment(
     [cyan]kosmoscope describe photos -o out && kosmoscope segment out && kosmoscope gallery out[/]
     [cyan]kosmoscope segment photos -o segments --prompt detailed --regions --to coco-panoptic[/]
     [cyan]kosmoscope segment photo.jpg -o segments --phrase "a house" --cutout[/]
-    [cyan]kosmoscope segment photo.jpg --box 120,40,620,410 --format json[/]
+    [cyan]kosmoscope segment photo.jpg --box 120,40,620,410 --label "a dog" --format json[/]
+    [cyan]kosmoscope segment photo.jpg --fractions --box 0.1,0.1,0.5,0.5 -o segments[/]
     """
     results = len(sources) == 1 and (Path(sources[0]) / "results.jsonl").is_file()
     by_hand = bool(box or point)
@@ -132,6 +149,12 @@ def segment(
         raise OptionError(
             f"{sources[0]} has descriptions; --prompt, --phrase, --box and --point are for pictures"
         )
+    of_hand = (("--pixels", pixels), ("--fractions", fractions), ("--label", bool(label)))
+    for name, given in of_hand:
+        if given and not by_hand:
+            raise OptionError(f"{name} goes with --box or --point")
+    if label and len(label) not in (1, len(box or ())):
+        raise OptionError(f"{len(label)} --label: expected one, or one for each --box")
     if by_hand and (prompt or phrase):
         raise OptionError("--box and --point go without --prompt and --phrase")
     if prompt and phrase:
@@ -143,6 +166,10 @@ def segment(
     for name, value in (("--cutout", cutout), ("--to", to), ("--overwrite", overwrite)):
         if value and output is None:
             raise OptionError(f"{name} goes with --output FOLDER")
+    units = Units.of(pixels=pixels, fractions=fractions, usually_pixels=True)
+    boxes = tuple(typed_box(text, units) for text in box or ())
+    points = tuple(typed_point(text, units) for text in point or ())
+    check_stdin(sources)
     from kosmoscope.segment.run import load_segmenter
 
     if to is not None and to not in formats("segmentations"):
@@ -153,26 +180,29 @@ def segment(
     asked = Asked(
         prompt,
         tuple(phrase or ()),
-        tuple(_numbers(text, 4, "--box") for text in box or ()),
-        tuple(_numbers(text, 2, "--point") for text in point or ()),
+        boxes,
+        points,
+        tuple(one_space(text) for text in label or ()),
         generation.max_new_tokens,
         regions,
     )
     if results:
         pictures = described_in(Path(sources[0]))
     else:
-        pictures = [ToSegment(source.path) for source in expanded(sources)]
+        pictures = [_to_segment(source.path) for source in expanded(sources)]
     settings = {
         "segmenter": segmenter, "cutout": cutout, "of": "results" if results else "pictures",
         **({} if by_hand or results else {"model": model.name, "precision": model.precision}),
-        **vars(asked),
+        **asked.settings(),
     }  # fmt: skip
     tool = load_segmenter(segmenter, threads=model.threads)
     with ExitStack() as stack:
         folder, left = None, pictures
         if output is not None:
+            claim(output)  # before the lock's file is in it
             stack.enter_context(locked(output))
             folder = SegmentFolder(output, settings, overwrite=overwrite, cutout=cutout)
+            folder.expect(pictures)
             left = [one for one in pictures if not folder.has(one)]
         show = format is Format.JSON or folder is None or len(pictures) == 1
         failed = segment_pictures(
@@ -180,14 +210,30 @@ def segment(
             quiet=quiet or folder is None,
         )  # fmt: skip
         if output is not None and folder is not None:
-            files = [folder.file(one) for one in pictures]
-            _finish(output, [file for file in files if file.is_file()], to)
+            # Not what an earlier run wrote for a picture that could not be segmented this time.
+            files = [folder.file(one) for one in pictures if folder.has(one)]
+            _finish(output, files, to)
             if not quiet and not show:
                 before = len(pictures) - len(left)
                 told = f", {before} were there already" if before else ""
                 terminal.note(f"{len(left) - failed} segmented{told}; segments in {output}")
+            if others := folder.others([folder.file(one) for one in pictures]):
+                terminal.note(
+                    f"{output} has segments of {others} other pictures too"
+                    + (f", which are not in {to}" if to else "")
+                    + "; --overwrite removes them"
+                )
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _to_segment(path: str) -> ToSegment:
+    if path != STDIN:
+        return ToSegment(path)
+    from kosmoscope.images.sources import Limits, contents
+
+    _, data = contents(sys.stdin.buffer, STDIN_PATH, Limits())
+    return ToSegment(STDIN_PATH, data=data)
 
 
 def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
@@ -195,14 +241,3 @@ def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:
     if to is not None and files:
         out = output / f"{to}{FORMATS.get(to).suffix}"
         export(SegmentFiles(files), out, to, overwrite=True)
-
-
-def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(v) for v in re.split(r"[,\s]+", text.strip()))
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        names = "x1,y1,x2,y2" if count == 4 else "x,y"
-        raise OptionError(f"{option} {text!r}: expected {names}, in pixels")
-    return values

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kosmoscope.errors import FolderMismatchError, InputError
+from kosmoscope.cli.annotated import free_name, lasting_name
+from kosmoscope.errors import FolderMismatchError, InputError, OptionError
 from kosmoscope.files.checked import read_object
-from kosmoscope.files.writing import replacing, write_text
+from kosmoscope.files.marker import claim
+from kosmoscope.files.names import cut
+from kosmoscope.files.writing import parts_in, replacing, told, write_text
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from kosmoscope.images import Picture
     from kosmoscope.results import Description
     from kosmoscope.segment import Segmentation
 
 SEGMENTS = "segments"
 """Inside a folder of results: where the segments of its descriptions go."""
-SETTINGS = "segment-settings.json"
-_SUFFIX = ".json"
+SETTINGS = "segment.settings"
+"""JSON. What is written for a picture, whatever it is called, ends in .json, .png or .jpg."""
+OLD_SETTINGS = "segment-settings.json"
+"""What earlier versions called it: the name of a picture's file too."""
+_CLEARING = "clearing"
+"""In the settings while `overwrite` removes what others made: whoever comes next goes on."""
+_SUFFIX, _LABELS = ".json", "-labels.png"
+_OVERLAYS = ("-overlay.jpg", "-overlay.png")
+_JPEG_SIDE = 65_500
+_WORDS_BYTES = 40
+_ROOM = len("-65534-") + _WORDS_BYTES + len(".png")
+"""The longest ending: of a cut-out."""
+STDIN_PATH = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,8 @@ class ToSegment:
     path: str
     task: str = ""
     description: Description | None = None
+    data: bytes | None = None
+    """The file, where it came on standard input."""
 
 
 def described_in(results: Path) -> list[ToSegment]:
@@ -46,10 +66,13 @@ def described_in(results: Path) -> list[ToSegment]:
 class SegmentFolder:
     """Writes segmentations; the JSON of a picture comes last and says that it is done.
 
+    Whoever makes one holds the folder's lock.
+
     Args:
         folder: made if it is not there.
         settings: what decides the masks; a folder that was made with others is refused.
-        overwrite: take the folder over instead.
+        overwrite: remove what earlier runs wrote for their pictures instead, all of it: masks of
+            two kinds never lie side by side, also where this run is killed.
         cutout: write each segment with alpha too.
 
     Raises:
@@ -60,33 +83,88 @@ class SegmentFolder:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool, cutout: bool
     ) -> None:
-        self.folder, self._cutout, self._overwrite = folder, cutout, overwrite
+        self.folder, self.cutout = folder, cutout
         self._taken: dict[str, str] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / SETTINGS
+        self._written: set[Path] = set()
+        self._sources: set[Path] = set()
+        self._claim = claim(folder)
+        with told(folder):
+            for part in parts_in(folder):  # of a run that was killed: the lock is ours
+                part.unlink(missing_ok=True)
         now = json.loads(json.dumps(dict(settings)))
-        before = read_object(target) if target.exists() else None
-        if before is not None and before != now and not overwrite:
+        before = self._settings(damaged_is_none=overwrite)
+        if before is not None and (overwrite or before.get(_CLEARING)):
+            write_text(folder / SETTINGS, json.dumps({**before, _CLEARING: True}) + "\n")
+            self._clear()
+        elif before is not None:
             names = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
-            told = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names)
-            raise FolderMismatchError(
-                f"{folder} was made with other options ({told}): choose another folder, or "
-                "--overwrite"
-            )
-        write_text(target, json.dumps(now, indent=2) + "\n")
+            if names:
+                changes = "; ".join(f"{n}: {before.get(n)!r}, now {now.get(n)!r}" for n in names)
+                raise FolderMismatchError(
+                    f"{folder} was made with other options ({changes}): choose another folder, or "
+                    "--overwrite"
+                )
+        elif overwrite:
+            self._clear()
+        write_text(folder / SETTINGS, json.dumps(now, indent=2) + "\n")
+        if self._old_settings() is not None:
+            (folder / OLD_SETTINGS).unlink(missing_ok=True)
+
+    def _settings(self, *, damaged_is_none: bool) -> dict[str, Any] | None:
+        if not (self.folder / SETTINGS).exists():
+            return self._old_settings()
+        try:
+            return read_object(self.folder / SETTINGS)
+        except InputError:
+            if damaged_is_none:
+                return None
+            raise
+
+    def _old_settings(self) -> dict[str, Any] | None:
+        """The settings of an earlier version, unless the file is that of a picture."""
+        with suppress(InputError):
+            found = read_object(self.folder / OLD_SETTINGS)
+            return None if "schema" in found else found
+        return None
+
+    def _clear(self) -> None:
+        """Remove what earlier runs wrote for their pictures; files of others stay."""
+        for file in _segment_files(self.folder):
+            self._forget(file)
+
+    def _forget(self, file: Path) -> None:
+        """Remove what an earlier run wrote for a picture: its JSON last, which names the rest."""
+        try:
+            found = read_object(file)
+            cut_outs = [_cut_out_ending(s["id"], s["phrase"]) for s in found["segments"]]
+        except (InputError, KeyError, TypeError, AttributeError):
+            return
+        with told(file):
+            for ending in (*cut_outs, _LABELS, *_OVERLAYS, _SUFFIX):
+                _beside(file, ending).unlink(missing_ok=True)
+
+    def expect(self, pictures: Sequence[ToSegment]) -> None:
+        """Know which pictures this run reads: none of them is ever replaced by what it writes."""
+        here = self.folder.absolute()
+        paths = (Path(one.path).absolute() for one in pictures if one.data is None)
+        self._sources = {path for path in paths if path.parent == here}
 
     def file(self, one: ToSegment) -> Path:
         """Where the JSON goes: by its place in the order for pictures, by path for results."""
-        from kosmoscope.cli.annotated import free_name, lasting_name
-
         if one.task:
-            return self.folder / (lasting_name(one.path, one.task) + _SUFFIX)
-        return self.folder / (free_name(one.path, self._taken) + _SUFFIX)
+            name = lasting_name(one.path, one.task, room=_ROOM)
+        else:
+            path = one.path if one.data is None else one.path.strip("<>")
+            name = free_name(path, self._taken, room=_ROOM)
+        return self.folder / (name + _SUFFIX)
 
     def has(self, one: ToSegment) -> bool:
-        """Say whether an earlier run of the same command finished a picture."""
+        """Say whether this run or an earlier one of the same command finished a picture."""
         file = self.file(one)
-        if self._overwrite or not file.is_file():
+        if file in self._written:
+            return True
+        # What comes on standard input is a new picture each time.
+        if one.data is not None or not file.is_file():
             return False
         try:
             found = read_object(file)
@@ -94,23 +172,57 @@ class SegmentFolder:
         except (InputError, KeyError, TypeError):
             return False
         said = caption if one.description is None else one.description.caption
-        return bool(path == one.path and caption == said)
+        if path != one.path or caption != said:
+            return False
+        self._written.add(file)
+        return True
 
-    def write(self, file: Path, found: Segmentation, picture: Picture) -> None:
-        """Write the files of one picture, each atomically."""
+    def others(self, files: Iterable[Path]) -> int:
+        """Count the pictures with files here that are none of these."""
+        return len({*_segment_files(self.folder)} - {*files})
+
+    def write(
+        self,
+        one: ToSegment,
+        found: Segmentation,
+        picture: Picture,
+        alpha: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Write the files of one picture, each atomically.
+
+        Args:
+            one: the picture.
+            found: its segments.
+            picture: of their size.
+            alpha: of the picture, which the cut-outs keep.
+
+        Raises:
+            OptionError: a file would replace one of the pictures that this run reads.
+            OutputError: a file cannot be written.
+        """
         from kosmoscope.draw import DrawStyle, draw_segmentation, save_image, segment_colours
         from kosmoscope.masks import cut_out, write_label_map
 
-        stem = file.with_name(file.name.removesuffix(_SUFFIX))
-        write_label_map(_beside(stem, "-labels.png"), found.labels, segment_colours(found))
+        file = self.file(one)
         drawn = draw_segmentation(picture.rgb, found, DrawStyle(caption=True))
-        save_image(drawn, _beside(stem, "-overlay.jpg"))
-        if self._cutout:
-            for part in found.segments:
-                words = re.sub(r"[^\w]+", "-", part.phrase.lower()).strip("-")[:40]
-                with replacing(_beside(stem, f"-{part.id}-{words}.png")) as png:
-                    cut_out(picture.rgb, found.mask(part.id)).save(png, "PNG")
+        overlay = _beside(file, _OVERLAYS[max(drawn.shape[:2]) > _JPEG_SIDE])
+        labels = _beside(file, _LABELS)
+        cut_outs = [
+            (_beside(file, _cut_out_ending(part.id, part.phrase)), part.id)
+            for part in (found.segments if self.cutout else ())
+        ]
+        for target in (labels, overlay, *(path for path, _ in cut_outs)):
+            if target.absolute() in self._sources:
+                raise OptionError(f"{target} is one of the pictures; choose another folder")
+        self._claim.note(labels, overlay, *(path for path, _ in cut_outs))
+        self._forget(file)
+        write_label_map(labels, found.labels, segment_colours(found))
+        save_image(drawn, overlay)
+        for path, id in cut_outs:
+            with replacing(path) as png:
+                cut_out(picture.rgb, found.mask(id), alpha=alpha).save(png, "PNG")
         write_text(file, found.to_json() + "\n")
+        self._written.add(file)
 
 
 class SegmentFiles:
@@ -129,7 +241,7 @@ class SegmentFiles:
     @classmethod
     def of(cls, folder: Path) -> SegmentFiles:
         """All files of a folder, by name."""
-        return cls([f for f in sorted(folder.glob(f"*{_SUFFIX}")) if f.name != SETTINGS])
+        return cls(_segment_files(folder))
 
     def __iter__(self) -> Iterator[Segmentation]:
         return map(read_segment, self.files)
@@ -147,5 +259,26 @@ def read_segment(file: Path) -> Segmentation:
         raise InputError(f"{file}: cannot be read: {e}") from e
 
 
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
+def _segment_files(folder: Path) -> list[Path]:
+    """The files of pictures in a folder, by name: not the settings of an earlier version."""
+    return [
+        file
+        for file in sorted(folder.glob(f"*{_SUFFIX}"))
+        if file.name != OLD_SETTINGS or _has_schema(file)
+    ]
+
+
+def _has_schema(file: Path) -> bool:
+    try:
+        return "schema" in read_object(file)
+    except InputError:
+        return False
+
+
+def _cut_out_ending(id: int, phrase: str) -> str:
+    words = cut(re.sub(r"[^\w]+", "-", phrase.lower()).strip("-"), _WORDS_BYTES)
+    return f"-{id}-{words}.png"
+
+
+def _beside(file: Path, ending: str) -> Path:
+    return file.with_name(file.name.removesuffix(_SUFFIX) + ending)

@@ -10,10 +10,12 @@ import codecs
 import json
 import os
 import re
+import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import StringIO
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import typer
 
@@ -70,6 +72,39 @@ def emit(text: str) -> None:
     except OSError as e:
         _discard(stream)
         raise OSError(e.errno, f"standard output: {e.strerror}") from e
+
+
+def emit_file(file: BinaryIO) -> None:
+    """Write a whole file to stdout, byte for byte. Raises what `emit` raises."""
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OSError(None, "standard output is closed")
+    try:
+        stream.flush()
+        shutil.copyfileobj(file, stream.buffer)
+        stream.buffer.flush()
+    except BrokenPipeError:
+        _discard(stream)
+        raise typer.Exit(CLOSED_PIPE) from None
+    except OSError as e:
+        _discard(stream)
+        raise OSError(e.errno, f"standard output: {e.strerror}") from e
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """In this block `emit` and its like only tell of files that the command makes anyhow.
+
+    A reader who goes away (`| head`) or a full disk behind the pipe ends the telling, not the work.
+    """
+    try:
+        yield
+    except typer.Exit as e:
+        if e.exit_code != CLOSED_PIPE:
+            raise
+    except OSError as e:
+        if sys.stdout is not None:
+            error(e.strerror or str(e))
 
 
 def _discard(stream: TextIO) -> None:

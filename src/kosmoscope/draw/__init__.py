@@ -8,6 +8,7 @@ strip     pure geometry: the caption under the picture
 plan      description and size -> everything that is drawn, in pixels
 raster    plan -> pixels
 svg       plan -> vectors
+reference  how a drawing in vectors refers to its picture
 masks     segmentation -> fills, contours and a legend, in pixels
 saving    pixels -> file, in one piece or not at all
 """
@@ -16,6 +17,7 @@ from kosmoscope.draw.layout import Placement, place_labels
 from kosmoscope.draw.masks import draw_segmentation, segment_colours
 from kosmoscope.draw.palette import phrase_colour, picture_colours
 from kosmoscope.draw.raster import annotate
+from kosmoscope.draw.reference import picture_address
 from kosmoscope.draw.saving import save_image
 from kosmoscope.draw.style import DrawStyle
 from kosmoscope.draw.svg import annotate_svg
@@ -27,6 +29,7 @@ __all__ = [
     "annotate_svg",
     "draw_segmentation",
     "phrase_colour",
+    "picture_address",
     "picture_colours",
     "place_labels",
     "save_image",

@@ -16,7 +16,8 @@ from PIL import Image
 from kosmoscope.draw.raster import check_rgb
 from kosmoscope.errors import ImageNotFoundError, OptionError, OutputError
 from kosmoscope.files.writing import write_file
-from kosmoscope.images.reader import PILLOW_RAISES, quiet
+from kosmoscope.images.quiet import quiet
+from kosmoscope.images.reader import PILLOW_RAISES
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "PNG": 2**31 - 1}

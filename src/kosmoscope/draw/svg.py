@@ -51,7 +51,9 @@ def annotate_svg(
         f"<title>{_escaped(description.caption)}</title>",
     ]
     if image_href is not None:
-        parts.append(f'<image href="{_escaped(image_href)}" width="{w}" height="{h}"/>')
+        # A picture inside is long and made of letters and digits alone.
+        href = image_href if image_href.startswith("data:image/png;base64,") else clean(image_href)
+        parts.append(f'<image href="{href.translate(_ESCAPES)}" width="{w}" height="{h}"/>')
     parts.append('<g class="boxes" fill="none">')
     parts += (_frame(frame, phrases[frame.entity]) for frame in plan.frames)
     parts += ["</g>", '<g class="leaders" stroke-linecap="round">']

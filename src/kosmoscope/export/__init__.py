@@ -9,6 +9,7 @@ has a function without files: `to_coco(descriptions)`, which is what `exported` 
 
 from __future__ import annotations
 
+from kosmoscope.export.captions import to_captions
 from kosmoscope.export.coco import to_coco, to_coco_captions
 from kosmoscope.export.format import (
     FORMATS,
@@ -57,6 +58,7 @@ __all__ = [
     "refine",
     "text_format",
     "to_arrow",
+    "to_captions",
     "to_coco",
     "to_coco_captions",
     "to_coco_instances",

@@ -1,7 +1,8 @@
 """COCO: ``instances``-like detection annotations, and captions.
 
 As https://cocodataset.org/#format-data says, with what loaders leave alone: `score` and `phrase`
-on each annotation, `source` on each picture. There is no segmentation: a box is not a mask.
+on each annotation, `source` on each picture. `segmentation` is the box's own outline, as many
+loaders read it from every annotation; for masks there is `coco-instances`.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def _annotation(box: LabelledBox, number: int, image_id: int, category_id: int) 
         "category_id": category_id,
         "bbox": [x1, y1, width, height],
         "area": round(width * height, PX_DIGITS),
+        "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
         "iscrowd": 0,
         "phrase": box.phrase,
     }
@@ -105,5 +107,6 @@ COCO = FORMATS.add(
         _files,
         value=_instances,
         pictures="data/",
+        needs_pictures=True,
     )
 )

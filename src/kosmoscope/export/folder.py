@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from kosmoscope.errors import ImageNotFoundError, InputError, OptionError
 from kosmoscope.export.names import is_file_path
 from kosmoscope.files.folders import new_folder
+from kosmoscope.files.marker import mark
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import beside, told, write_text
 
@@ -38,28 +39,38 @@ class Folder:
         """Put a picture into the folder: a copy, or a symbolic link to where it is.
 
         Raises:
-            ImageNotFoundError: it is not a file, or it cannot be read.
+            ImageNotFoundError: see `origin`.
         """
-        try:
-            there = is_file_path(source) and Path(source).is_file()
-        except ValueError:  # a NUL character
-            there = False
-        if not there:
-            reason = "is not a file that could be put into the folder of an export"
-            raise ImageNotFoundError(shown_name(source), reason)
-        origin = Path(source).absolute()
+        path = origin(source)
         if link:
-            self._new(name).symlink_to(origin)
-            return
-        if not os.access(origin, os.R_OK):
-            raise ImageNotFoundError(shown_name(source), "cannot be read")
-        shutil.copyfile(origin, self._new(name))
+            self._new(name).symlink_to(path)
+        else:
+            shutil.copyfile(path, self._new(name))
 
     def _new(self, name: str) -> Path:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.names.append(name)
         return path
+
+
+def origin(source: str) -> Path:
+    """Return where a picture lies that is to be put into a folder.
+
+    Raises:
+        ImageNotFoundError: it is not a file, or it cannot be read.
+    """
+    try:
+        there = is_file_path(source) and Path(source).is_file()
+    except ValueError:  # a NUL character
+        there = False
+    if not there:
+        reason = "is not a file that could be put into the folder of an export"
+        raise ImageNotFoundError(shown_name(source), reason)
+    path = Path(source).absolute()
+    if not os.access(path, os.R_OK):
+        raise ImageNotFoundError(shown_name(source), "cannot be read")
+    return path
 
 
 @contextmanager
@@ -82,6 +93,7 @@ def export_folder(out: Path, *, to: str, overwrite: bool = False) -> Iterator[Fo
             with new_folder(out) as stage:
                 folder = Folder(stage)
                 yield folder
+                mark(stage)
                 _note(stage, to, folder.names)
             return
         stage = beside(out.absolute())
@@ -116,7 +128,9 @@ def _earlier(out: Path, *, overwrite: bool) -> list[str] | None:
             )
         return None
     if not overwrite:
-        raise OptionError(f"{shown}: holds an export; another name or overwrite is needed")
+        raise OptionError(
+            f"{shown}: holds an export; another name or overwrite is needed (--overwrite)"
+        )
     try:
         return [str(name) for name in json.loads(manifest.read_text(encoding="utf-8"))["files"]]
     except (ValueError, LookupError, TypeError) as e:

@@ -11,6 +11,7 @@ From then on `export`, `exported`, `Description.export` and the command line kno
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from kosmoscope.errors import OptionError
-from kosmoscope.export.folder import export_folder
+from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.export.folder import export_folder, origin
 from kosmoscope.export.labelled import LabelledDescription, Report, labelled, unlabelled
 from kosmoscope.export.names import suffix, unique_stems
 from kosmoscope.export.pictures import LabelledPicture, merge
@@ -27,6 +28,8 @@ from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.files.writing import replacing, told
 from kosmoscope.registry import Registry
 from kosmoscope.types import GroundedCaption
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Takes = Literal["descriptions", "segmentations"]
 Pictures = Literal["none", "link", "copy"]
@@ -49,6 +52,14 @@ class Job:
     """Whether the pictures are put into the folder."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the format's own `options` were given."""
+    merge_iou: float | None = None
+    """From which overlap on boxes of several descriptions are one; None: as `merge` has it."""
+    min_score: float | None = None
+    """Segments of a lower score are left out. (Of descriptions such boxes are gone already.)"""
+    stream: BinaryIO | None = None
+    """Where a file is written to instead of to `out`."""
+    lenient: bool = False
+    """A picture that cannot be put into the folder is left out and reported."""
 
     def descriptions(self) -> Iterator[GroundedCaption]:
         """Yield descriptions as they are, counted with all their boxes."""
@@ -61,7 +72,18 @@ class Job:
     @cached_property
     def pictures(self) -> list[LabelledPicture]:
         """All pictures with their labelled boxes; descriptions of one picture are merged."""
-        return merge(self.found, self.vocabulary, self.report)
+        found = merge(self.found, self.vocabulary, self.report, merge_iou=self.merge_iou)
+        return found if self.place == "none" else [one for one in found if self._is_there(one)]
+
+    def _is_there(self, picture: LabelledPicture) -> bool:
+        try:
+            origin(picture.image.path)
+        except ImageError as e:
+            if not self.lenient:
+                raise
+            self.report.left_out(e, [box.label for box in picture.boxes])
+            return False
+        return True
 
     @cached_property
     def stems(self) -> list[str]:
@@ -84,6 +106,9 @@ class Job:
     @contextmanager
     def new_file(self) -> Iterator[BinaryIO]:
         """Open the file that is written, as `kosmoscope.files.writing.replacing` does."""
+        if self.stream is not None:
+            yield self.stream
+            return
         with told(self.target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.target, overwrite=self.overwrite, durable=True) as file:
@@ -106,6 +131,8 @@ class Format:
     takes: Takes = "descriptions"
     pictures: str | None = None
     """Where in the folder pictures are put ("images/"); None: it has no place for them."""
+    needs_pictures: bool = False
+    """What reads the folder looks for the pictures in it."""
     options: tuple[str, ...] = ()
     """The names of options that only this format has."""
 
@@ -147,6 +174,7 @@ def folder_format(
     value: Callable[[Job], Any] | None = None,
     takes: Takes = "descriptions",
     pictures: str | None = None,
+    needs_pictures: bool = False,
     options: tuple[str, ...] = (),
     indent: int | None = 1,
 ) -> Format:
@@ -159,6 +187,7 @@ def folder_format(
         value: as of `Format`; the files by name unless given.
         takes: as of `Format`.
         pictures: as of `Format`.
+        needs_pictures: as of `Format`.
         options: as of `Format`.
         indent: of JSON; None for everything on a line.
     """
@@ -174,10 +203,22 @@ def folder_format(
                     folder.place(pictures + file, picture.image.path, link=job.place == "link")
 
     return Format(
-        name, summary, "", value or (lambda job: dict(files(job))), write, takes, pictures, options
+        name,
+        summary,
+        "",
+        value or (lambda job: dict(files(job))),
+        write,
+        takes,
+        pictures,
+        needs_pictures,
+        options,
     )
 
 
 def json_text(data: Any, indent: int | None) -> str:
-    """Return JSON as UTF-8 can hold it; NaN never occurs."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
+    """Return JSON as UTF-8 can hold it; NaN never occurs.
+
+    A file name's bytes that are not UTF-8 are escaped as Python's own JSON reads them back.
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
+    return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text) + "\n"

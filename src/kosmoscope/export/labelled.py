@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kosmoscope.errors import OptionError
+from kosmoscope.choosing import same_picture
+from kosmoscope.errors import ImageError, OptionError
 from kosmoscope.export.names import is_placeholder
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.files.text import utf8
@@ -32,7 +33,8 @@ class Report:
     boxes: int = 0
     """Boxes written."""
     duplicates: int = 0
-    """Boxes left out as exactly the same box with the same label is there already."""
+    """Boxes left out as the same box with the same label is there already: exactly it, or, of
+    another prompt, one that overlaps by most of it."""
     unusable: int = 0
     """Boxes left out as they are not finite, inverted, or empty inside the picture."""
     dropped: int = 0
@@ -41,6 +43,10 @@ class Report:
     """Boxes of each class."""
     unmapped: Counter[str] = field(default_factory=Counter)
     """Phrases for which the map file has no class, with their number of entities."""
+
+    missing: list[ImageError] = field(default_factory=list)
+    """Pictures that should have been put into the folder and cannot be read: left out, with their
+    boxes, which are not counted."""
 
     def count(self, label: str | None, boxes: int, usable: int, *, drop: bool = True) -> None:
         """Count the boxes of an entity; without a label they are dropped, if they are."""
@@ -57,6 +63,15 @@ class Report:
         self.boxes -= 1
         self.labels[label] -= 1
         self.duplicates += 1
+
+    def left_out(self, error: ImageError, labels: Iterable[str]) -> None:
+        """Take back a picture that is not there, with its boxes."""
+        self.missing.append(error)
+        self.pictures -= 1
+        for label in labels:
+            self.boxes -= 1
+            self.labels[label] -= 1
+        self.labels = +self.labels
 
     def look_up(self, phrase: str, vocabulary: Vocabulary) -> str | None:
         """Return a phrase's class, None if its boxes are left out; count what is not known."""
@@ -95,7 +110,7 @@ class LabelledEntity:
         if self.label is None:
             return []
         return [
-            LabelledBox(self.label, self.phrase, xyxy_px, number(box.score, SCORE_DIGITS))
+            LabelledBox(self.label, self.phrase, xyxy_px, number(box.shown_score, SCORE_DIGITS))
             for box, xyxy_px in zip(self.entity.boxes, self.corners_px, strict=True)
             if xyxy_px is not None
         ]
@@ -162,11 +177,9 @@ def _numbered(
     for description in descriptions:
         if not isinstance(description, GroundedCaption):
             raise OptionError(f"expected descriptions, got a {type(description).__name__}")
-        image = description.image
-        key: object = (image.path, image.width, image.height)
-        if is_placeholder(image.path):
-            key = id(image)
-            nameless.append(image)
+        key = same_picture(description.image)
+        if is_placeholder(description.image.path):
+            nameless.append(description.image)
         report.pictures += key not in numbers
         report.descriptions += 1
         yield numbers.setdefault(key, len(numbers)), description

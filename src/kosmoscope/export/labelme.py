@@ -29,7 +29,7 @@ def to_labelme(
 
 def _files(job: Job) -> Files:
     for picture, stem, name in zip(job.pictures, job.stems, job.names, strict=True):
-        path = _relative(job, picture.image.path) if job.place == "none" else name
+        path = relative(job, picture.image) if job.place == "none" else name
         yield f"{stem}.json", document(picture.image, path, [_shape(b) for b in picture.boxes])
 
 
@@ -39,20 +39,24 @@ def document(image: ImageInfo, path: str, shapes: list[dict[str, Any]]) -> dict[
         "version": FORMAT_VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": utf8(path),
+        "imagePath": path,
         "imageData": None,
         "imageHeight": image.height,
         "imageWidth": image.width,
     }
 
 
-def _relative(job: Job, path: str) -> str:
-    if job.out is None or not is_file_path(path):
-        return path
+def relative(job: Job, image: ImageInfo) -> str:
+    """Return what LabelMe opens a picture by: its path as seen from the folder of the JSON files.
+
+    Without files it is the path as given, in characters that UTF-8 has.
+    """
+    if job.out is None or not is_file_path(image.path):
+        return utf8(image.path)
     try:
-        return os.path.relpath(path, job.out)
+        return os.path.relpath(image.path, job.out)
     except ValueError:  # another drive, or a NUL character
-        return path
+        return image.path
 
 
 def _shape(box: LabelledBox) -> dict[str, Any]:

@@ -1,21 +1,22 @@
 """Label Studio: tasks with predictions, and the labelling configuration that fits them.
 
-One task a picture, one prediction a description; boxes are in per cent of the picture.
+One task and one prediction a picture, whatever was asked about it: the editor shows one of several
+predictions. Boxes are in per cent of the picture.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
 from xml.etree import ElementTree
 
 from kosmoscope.export.format import FORMATS, Files, Job, folder_format
-from kosmoscope.export.labelled import SCORE_DIGITS, LabelledDescription, number
+from kosmoscope.export.labelled import SCORE_DIGITS, number
 from kosmoscope.export.names import is_file_path
+from kosmoscope.export.pictures import LabelledPicture
 from kosmoscope.export.vocabulary import Vocabulary
+from kosmoscope.files.addresses import quoted
 from kosmoscope.files.text import markup, utf8
 from kosmoscope.types import XYXY, GroundedCaption, ImageInfo
 
@@ -42,13 +43,13 @@ def to_labelstudio(
 
 def _tasks(job: Job) -> list[dict[str, Any]]:
     prefix = job.options.get("prefix", LOCAL_FILES)
-    tasks: list[dict[str, Any]] = []
-    for found in job.labelled():
-        if found.picture == len(tasks):
-            image = _address(found.description.image.path, prefix)
-            tasks.append({"data": {"image": image}, "predictions": []})
-        tasks[found.picture]["predictions"].append(_prediction(found))
-    return tasks
+    return [
+        {
+            "data": {"image": _address(picture.image.path, prefix)},
+            "predictions": [_prediction(picture)],
+        }
+        for picture in job.pictures
+    ]
 
 
 def _labels_in(tasks: Iterable[dict[str, Any]]) -> set[str]:
@@ -77,16 +78,12 @@ def labelstudio_config(labels: Iterable[str]) -> str:
 def _address(path: str, prefix: str) -> str:
     if not is_file_path(path):
         return utf8(path)
-    try:
-        raw = os.fsencode(path)
-    except UnicodeEncodeError:  # half a surrogate pair: no file has such a name
-        raw = utf8(path).encode()
-    relative = raw.replace(os.sep.encode(), b"/").lstrip(b"/")
-    return prefix + quote(relative.removeprefix(b"./"))
+    return prefix + quoted(path).lstrip("/").removeprefix("./")
 
 
-def _prediction(found: LabelledDescription) -> dict[str, Any]:
-    description, image = found.description, found.description.image
+def _prediction(picture: LabelledPicture) -> dict[str, Any]:
+    """Return all that was said about a picture: the editor shows one prediction at a time."""
+    image = picture.image
     size = {
         "original_width": image.width,
         "original_height": image.height,
@@ -95,7 +92,7 @@ def _prediction(found: LabelledDescription) -> dict[str, Any]:
     }
     result: list[dict[str, Any]] = []
     scores: list[float] = []
-    for box in found.boxes:
+    for box in picture.boxes:
         value = {**_percent(box.xyxy_px, image), "rotation": 0, "rectanglelabels": [box.label]}
         item: dict[str, Any] = {"id": "", "type": "rectanglelabels", "from_name": "label"}
         item |= {**size, "value": value}
@@ -103,13 +100,14 @@ def _prediction(found: LabelledDescription) -> dict[str, Any]:
             item["score"] = box.score
             scores.append(box.score)
         result.append(item)
-    caption = {"id": "", "type": "textarea", "from_name": "caption", "to_name": "image"}
-    result.append({**caption, "value": {"text": [utf8(description.caption)]}})
+    if picture.captions:
+        captions = [markup(caption) for caption in picture.captions]
+        caption = {"id": "", "type": "textarea", "from_name": "caption", "to_name": "image"}
+        result.append({**caption, "value": {"text": captions}})
     for i, item in enumerate(result):
-        key = f"{image.path}\n{description.prompt}\n{i}".encode("utf-8", "surrogatepass")
+        key = f"{image.path}\n{i}".encode("utf-8", "surrogatepass")
         item["id"] = hashlib.sha256(key).hexdigest()[:10]
-    model = f"{description.model} {description.precision}, {description.prompt!r}"
-    prediction: dict[str, Any] = {"model_version": utf8(model), "result": result}
+    prediction: dict[str, Any] = {"model_version": ", ".join(picture.models), "result": result}
     if scores:
         prediction["score"] = number(sum(scores) / len(scores), SCORE_DIGITS)
     return prediction

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from kosmoscope.files.names import cut
 from kosmoscope.types import ImageInfo
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"/\\|?*\ud800-\udfff]')
@@ -79,8 +80,7 @@ def _safe_stem(path: str) -> tuple[str, bool]:
     stem = re.sub(r"[.\s]$", "_", stem)
     if _RESERVED.fullmatch(stem):
         stem = f"_{stem}"
-    if len(stem.encode()) > _STEM_BYTES:
-        stem = stem.encode()[:_STEM_BYTES].decode("utf-8", "ignore").rstrip()
+    stem = cut(stem, _STEM_BYTES).rstrip()
     stem = stem or "picture"
     return stem, stem != own and not is_placeholder(path)
 

@@ -1,22 +1,21 @@
 """Segmentations in other programs' formats: COCO instances and panoptic, YOLO-seg, LabelMe.
 
-What they take is gone through twice, since numbers of classes must be known before the first
-picture is written: an iterator is gathered for that, any other iterable (say one that reads files)
-is asked again, so that one picture at a time is in memory.
+A picture is one picture there, whatever was asked about it, and a segment is one instance, of
+however many parts. What they take is gone through twice, see `kosmoscope.export.survey`.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope._version import __version__
-from kosmoscope.errors import OptionError
 from kosmoscope.export.format import FORMATS, Files, Format, Job, folder_format
 from kosmoscope.export.labelled import PX_DIGITS
-from kosmoscope.export.labelme import document
-from kosmoscope.export.names import suffix, unique_stems
+from kosmoscope.export.labelme import document, relative
+from kosmoscope.export.names import suffix
+from kosmoscope.export.survey import Survey
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.export.yolo import data_yaml, pictures_csv
 from kosmoscope.files.text import utf8
@@ -27,11 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from kosmoscope.masks import LabelMap, Mask, Segment
-    from kosmoscope.types import ImageInfo
-
-_TOLERANCE_PX = 0.75
-"""How far the outlines of formats without holes or with a cost for each corner may be off."""
+    from kosmoscope.masks import LabelMap, Mask
 
 
 def to_coco_instances(
@@ -52,33 +47,48 @@ def to_coco_panoptic(
 
 
 def to_yolo_seg(
-    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap],
+    vocabulary: Vocabulary = Vocabulary.phrases(),
+    *,
+    specks: bool = False,
 ) -> dict[str, str]:
     """Return the files of an Ultralytics segmentation set: relative name -> text.
 
-    A line a part: class and outline in 0..1. The format knows no holes; they are filled.
+    A line a segment: class and outline in 0..1. A line there and back joins the parts of one that
+    has several. The format knows no holes; they are filled.
+
+    Args:
+        segmentations: any number.
+        vocabulary: of the classes.
+        specks: keep parts of less than 4 pixels, or than a thousandth of the segment's largest.
     """
-    return dict(_yolo_files(Job(segmentations, vocabulary)))
+    return dict(_yolo_files(Job(segmentations, vocabulary, options={"specks": specks})))
 
 
 def to_labelme_polygons(
-    segmentations: Iterable[LabelMap], vocabulary: Vocabulary = Vocabulary.phrases()
+    segmentations: Iterable[LabelMap],
+    vocabulary: Vocabulary = Vocabulary.phrases(),
+    *,
+    specks: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled."""
-    return dict(_labelme_files(Job(segmentations, vocabulary)))
+    """Return LabelMe's documents with polygons, file name -> JSON object; holes are filled.
+
+    The parts of a segment share their `group_id`; `specks` is that of `to_yolo_seg`.
+    """
+    return dict(_labelme_files(Job(segmentations, vocabulary, options={"specks": specks})))
 
 
 def _instances(job: Job) -> dict[str, Any]:
-    found = _Survey(job)
+    found = Survey(job)
     annotations: list[dict[str, Any]] = []
-    for image_id, segmentation in enumerate(found.segmentations, 1):
-        for segment, label in _named(segmentation, job.vocabulary):
-            mask = segmentation.mask(segment.id)
+    for one in found.pieces():
+        for segment, label in one.named:
+            mask = one.segmentation.mask(segment.id)
             if mask.xyxy_px is None:
                 continue
             annotation = {
                 "id": len(annotations) + 1,
-                "image_id": image_id,
+                "image_id": one.picture + 1,
                 "category_id": found.ids[label] + 1,
                 **_extent(mask),
                 "iscrowd": 0,
@@ -88,7 +98,7 @@ def _instances(job: Job) -> dict[str, Any]:
             if segment.score is not None:
                 annotation["score"] = segment.score
             annotations.append(annotation)
-    return {**found.head(), "annotations": annotations, "categories": found.categories()}
+    return {**_head(found), "annotations": annotations, "categories": _categories(found)}
 
 
 def _instance_files(job: Job) -> Files:
@@ -104,26 +114,37 @@ def _panoptic_files(job: Job) -> Files:
     import numpy as np
     from PIL import Image
 
-    found = _Survey(job)
-    annotations = []
-    for image_id, (segmentation, stem) in enumerate(found.named_pictures(), 1):
-        entries, kept = [], np.zeros(len(segmentation.names), int)
-        for segment, label in _named(segmentation, job.vocabulary):
-            mask = segmentation.mask(segment.id)
+    from kosmoscope.masks import Mask
+
+    found = Survey(job)
+    annotations: list[dict[str, Any]] = []
+    # Of pictures with more segmentations to come: the ids so far, and what they are.
+    open_: dict[int, tuple[NDArray[np.int64], list[dict[str, Any]]]] = {}
+    for one in found.pieces():
+        labels = one.segmentation.labels
+        canvas, entries = open_.pop(one.picture, (np.zeros(labels.shape, np.int64), []))
+        first = int(canvas.max(initial=0))
+        free = canvas == 0  # a pixel has one name: the first that it got
+        for segment, label in one.named:
+            mask = Mask((labels == segment.id) & free)
             if mask.xyxy_px is not None:
-                kept[segment.id] = segment.id
-                entry = {"id": segment.id, "category_id": found.ids[label] + 1, "iscrowd": 0}
+                number = first + segment.id
+                canvas[mask.bits] = number
+                entry = {"id": number, "category_id": found.ids[label] + 1, "iscrowd": 0}
                 entries.append({**entry, **_extent(mask)})
-        values = kept[segmentation.labels]
-        rgb = np.stack([values & 255, values >> 8 & 255, values >> 16 & 255], -1)
+        if not one.last:
+            open_[one.picture] = canvas, entries
+            continue
+        rgb = np.stack([canvas & 255, canvas >> 8 & 255, canvas >> 16 & 255], -1)
         out = io.BytesIO()
         Image.fromarray(rgb.astype(np.uint8)).save(out, "PNG")
-        yield f"panoptic/{stem}.png", out.getvalue()
+        yield f"panoptic/{one.stem}.png", out.getvalue()
         annotations.append(
-            {"image_id": image_id, "file_name": f"{stem}.png", "segments_info": entries}
+            {"image_id": one.picture + 1, "file_name": f"{one.stem}.png", "segments_info": entries}
         )
-    head = found.head()
-    yield "panoptic.json", {**head, "annotations": annotations, "categories": found.categories()}
+    annotations.sort(key=lambda annotation: annotation["image_id"])
+    head = _head(found)
+    yield "panoptic.json", {**head, "annotations": annotations, "categories": _categories(found)}
 
 
 def _extent(mask: Mask) -> dict[str, Any]:
@@ -132,106 +153,87 @@ def _extent(mask: Mask) -> dict[str, Any]:
 
 
 def _yolo_files(job: Job) -> Files:
-    found = _Survey(job)
+    from kosmoscope.export.parts import joined
+
+    found = Survey(job)
     yield "data.yaml", data_yaml(list(found.ids))
-    for segmentation, stem in found.named_pictures():
-        size = (segmentation.image.width, segmentation.image.height)
-        lines = []
-        for segment, label in _named(segmentation, job.vocabulary):
-            for ring in _outlines(segmentation.mask(segment.id)):
-                numbers = " ".join(f"{v:.6f}" for v in (ring / size).ravel())
+    open_: dict[int, list[str]] = {}
+    for one in found.pieces():
+        image = one.segmentation.image
+        lines = open_.pop(one.picture, [])
+        for segment, label in one.named:
+            if rings := _outlines(job, one.segmentation.mask(segment.id)):
+                ring = joined(rings) / (image.width, image.height)
+                numbers = " ".join(f"{v:.6f}" for v in ring.ravel())
                 lines.append(f"{found.ids[label]} {numbers}\n")
-        yield f"labels/{stem}.txt", "".join(lines)
-    stems = zip(unique_stems(found.images), found.images, strict=True)
+        if one.last:
+            yield f"labels/{one.stem}.txt", "".join(lines)
+        else:
+            open_[one.picture] = lines
+    stems = zip(found.stems, found.images, strict=True)
     names = [stem + suffix(image.path) for stem, image in stems]
     yield "pictures.csv", pictures_csv(names, found.images)
 
 
 def _labelme_files(job: Job) -> Files:
-    found = _Survey(job)
-    for segmentation, stem in found.named_pictures():
-        shapes = [
+    found = Survey(job)
+    open_: dict[int, tuple[list[dict[str, Any]], int]] = {}
+    for one in found.pieces():
+        shapes, first = open_.pop(one.picture, ([], 0))
+        shapes += [
             {
-                "label": label, "points": ring.round(PX_DIGITS).tolist(), "group_id": segment.id,
-                "description": segment.phrase, "shape_type": "polygon", "flags": {}, "mask": None,
+                "label": label, "points": ring.round(PX_DIGITS).tolist(),
+                "group_id": first + segment.id, "description": segment.phrase,
+                "shape_type": "polygon", "flags": {}, "mask": None,
             }
-            for segment, label in _named(segmentation, job.vocabulary)
-            for ring in _outlines(segmentation.mask(segment.id))
+            for segment, label in one.named
+            for ring in _outlines(job, one.segmentation.mask(segment.id))
         ]  # fmt: skip
-        image = segmentation.image
-        yield f"{stem}.json", document(image, image.path, shapes)
+        image = one.segmentation.image
+        if one.last:
+            yield f"{one.stem}.json", document(image, relative(job, image), shapes)
+        else:
+            open_[one.picture] = shapes, first + len(one.segmentation.segments)
 
 
-def _outlines(mask: Mask) -> list[NDArray[np.float64]]:
-    from kosmoscope.masks import simplify
+def _outlines(job: Job, mask: Mask) -> list[NDArray[np.float64]]:
+    from kosmoscope.export.parts import outlines
 
-    return [simplify(p.outline, _TOLERANCE_PX) for p in mask.polygons()]
-
-
-def _named(segmentation: LabelMap, vocabulary: Vocabulary) -> Iterator[tuple[Segment, str]]:
-    """Yield the segments that have a class."""
-    for segment in segmentation.segments:
-        label = None if segment.kind == "region" else vocabulary.label(segment.phrase)
-        if label is not None:
-            yield segment, label
+    return outlines(mask, specks=bool(job.options.get("specks", False)))
 
 
-class _Survey:
-    """What must be known of all pictures before the first is written: a first pass, counted."""
-
-    def __init__(self, job: Job) -> None:
-        from kosmoscope.masks import LabelMap
-
-        gathered = isinstance(job.found, Iterator)
-        self.segmentations: Iterable[LabelMap] = list(job.found) if gathered else job.found
-        self.images: list[ImageInfo] = []
-        self._stuff: set[str] = set()
-        labels: set[str] = set()
-        for segmentation in self.segmentations:
-            if not isinstance(segmentation, LabelMap):
-                raise OptionError(f"expected segmentations, got a {type(segmentation).__name__}")
-            self.images.append(segmentation.image)
-            job.report.descriptions += 1
-            job.report.pictures += 1
-            areas_px = segmentation.areas_px()
-            for segment in segmentation.segments:
-                if segment.kind == "region":
-                    continue
-                label = job.report.look_up(segment.phrase, job.vocabulary)
-                job.report.count(label, 1, usable=int(areas_px[segment.id] > 0))
-                if label is not None:
-                    labels.add(label)
-                    self._stuff.update({label} if segment.kind == "stuff" else ())
-        self.ids = job.vocabulary.numbered(labels)
-
-    def named_pictures(self) -> Iterator[tuple[LabelMap, str]]:
-        """Each segmentation with the stem of its files."""
-        return zip(self.segmentations, unique_stems(self.images), strict=True)
-
-    def categories(self) -> list[dict[str, Any]]:
-        return [
-            {"id": i + 1, "name": name, "isthing": int(name not in self._stuff),
-             "supercategory": "stuff" if name in self._stuff else "thing"}
-            for name, i in self.ids.items()
-        ]  # fmt: skip
-
-    def head(self) -> dict[str, Any]:
-        images = [
-            {"id": i, "file_name": utf8(image.path), "width": image.width,
-             "height": image.height, "license": 0}
-            for i, image in enumerate(self.images, 1)
-        ]  # fmt: skip
-        info = {"description": "Phrases and masks", "contributor": f"kosmoscope {__version__}"}
-        return {
-            "info": info,
-            "licenses": [{"id": 0, "name": "unknown", "url": ""}],
-            "images": images,
-        }
+def _categories(found: Survey) -> list[dict[str, Any]]:
+    return [
+        {"id": i + 1, "name": name, "isthing": int(name not in found.stuff),
+         "supercategory": "stuff" if name in found.stuff else "thing"}
+        for name, i in found.ids.items()
+    ]  # fmt: skip
 
 
-def _format(name: str, summary: str, files: Any, value: Any = None) -> Format:
-    record = folder_format(name, summary, files, value=value, takes="segmentations", indent=None)
-    return FORMATS.add(record)
+def _head(found: Survey) -> dict[str, Any]:
+    images = [
+        {"id": i, "file_name": utf8(image.path), "width": image.width,
+         "height": image.height, "license": 0}
+        for i, image in enumerate(found.images, 1)
+    ]  # fmt: skip
+    info = {"description": "Phrases and masks", "contributor": f"kosmoscope {__version__}"}
+    return {"info": info, "licenses": [{"id": 0, "name": "unknown", "url": ""}], "images": images}
+
+
+def _format(
+    name: str, summary: str, files: Any, value: Any = None, options: tuple[str, ...] = ()
+) -> Format:
+    return FORMATS.add(
+        folder_format(
+            name,
+            summary,
+            files,
+            value=value,
+            takes="segmentations",
+            options=options,
+            indent=None,
+        )
+    )
 
 
 COCO_INSTANCES = _format(
@@ -248,11 +250,13 @@ COCO_PANOPTIC = _format(
 )
 YOLO_SEG = _format(
     "yolo-seg",
-    "`data.yaml`, `labels/*.txt`: outlines within 0.75 px; holes are filled",
+    "`data.yaml`, `labels/*.txt`: a line a segment, within 0.75 px; holes are filled",
     _yolo_files,
+    options=("specks",),
 )
 LABELME_POLYGONS = _format(
     "labelme-polygons",
     "one JSON a picture: outlines within 0.75 px; holes are filled",
     _labelme_files,
+    options=("specks",),
 )

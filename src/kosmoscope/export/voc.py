@@ -77,5 +77,6 @@ VOC = FORMATS.add(
         "`Annotations/*.xml`, `ImageSets/Main/default.txt`; whole pixels, no captions",
         _files,
         pictures="JPEGImages/",
+        needs_pictures=True,
     )
 )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.export.nouns import head_noun
-from kosmoscope.files.text import one_space, shown_name, utf8
+from kosmoscope.files.text import markup, one_space, shown_name
 
 NO_PHRASE = "object"
 """The class of a box that came without a phrase."""
@@ -100,7 +100,7 @@ class Vocabulary:
 
     def look_up(self, phrase: str) -> tuple[str | None, bool]:
         """Return a phrase's class, and whether the vocabulary knows the phrase."""
-        normal = utf8(one_space(phrase)).lower()
+        normal = class_name(phrase).lower()
         if self.kind == "heads":
             return head_noun(normal) or NO_PHRASE, True
         if self.kind == "map":
@@ -119,6 +119,11 @@ class Vocabulary:
         return {name: i for i, name in enumerate(names)}
 
 
+def class_name(text: str) -> str:
+    """Return a text as every format can hold it, so that a class is called alike everywhere."""
+    return markup(one_space(text))
+
+
 def _normalised(pairs: Iterable[tuple[Any, Any]], source: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for phrase, name in pairs:
@@ -126,8 +131,8 @@ def _normalised(pairs: Iterable[tuple[Any, Any]], source: str) -> Mapping[str, s
             raise InputError(
                 f"{source}: {phrase!r}: {name!r}; expected two texts, phrase and class"
             )
-        key = utf8(one_space(phrase)).lower()
-        value = utf8(one_space(name or ""))
+        key = class_name(phrase).lower()
+        value = class_name(name or "")
         if not key:
             raise InputError(f"{source}: a class ({value!r}) without a phrase")
         if found.setdefault(key, value) != value:

@@ -84,5 +84,6 @@ YOLO = FORMATS.add(
         "`data.yaml`, `labels/*.txt`, `pictures.csv`; no scores, no captions",
         _files,
         pictures="images/",
+        needs_pictures=True,
     )
 )

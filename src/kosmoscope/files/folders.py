@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         OSError: it cannot be written. Nothing is left behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    stage = beside(target.absolute())
+    stage = target.absolute().with_name(f".{_of(target)}{secrets.token_hex(4)}.part")
     stage.mkdir()
     try:
         yield stage
@@ -34,6 +36,19 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         _publish(stage, target, replace=replace)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def left_behind(target: Path) -> list[Path]:
+    """Return what `new_folder` left beside a target when its process was killed.
+
+    Or what it makes there just now: whoever removes it must know that nobody does.
+    """
+    return list(target.parent.glob(f".{_of(target)}????????.part"))
+
+
+def _of(target: Path) -> str:
+    """Half of a hidden name as those of `beside` are: it tells whose unfinished folder it is."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
 
 
 def _publish(stage: Path, target: Path, *, replace: bool) -> None:

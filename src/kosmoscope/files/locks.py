@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -65,8 +66,32 @@ def waiting_for(lock: Path) -> Iterator[None]:
     from filelock import FileLock
 
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    held = FileLock(lock)
+    try:
+        held.acquire()
+    except NotImplementedError as e:
+        raise OSError(errno.ENOLCK, "the file system has no locks", str(lock)) from e
+    try:
         yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def if_free(lock: Path) -> Iterator[bool]:
+    """Hold a lock's file while the block runs if nobody else does; yields whether."""
+    from filelock import FileLock, Timeout
+
+    try:
+        held = FileLock(lock, timeout=0)
+        held.acquire()
+    except (Timeout, OSError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        held.release()
 
 
 def _holder(folder: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _WORDS = {
     errno.EISDIR: "there is a folder of that name; expected a file",
     errno.ELOOP: "the symbolic links run in a circle",
 }
+
+
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def output_error(path: str | os.PathLike[str], error: OSError, hint: str = "") -> OutputError:
@@ -66,6 +70,11 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(8)}.part")
 
 
+def parts_in(folder: Path) -> list[Path]:
+    """Return what is not finished in a folder: left by a killed process, or being written now."""
+    return [path for path in folder.glob(".*.part") if _PART.fullmatch(path.name)]
+
+
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = True, durable: bool = False) -> Iterator[BinaryIO]:
     """Open a new file for writing that takes its place when the block ends without an exception.
@@ -83,7 +92,9 @@ def replacing(path: Path, *, overwrite: bool = True, durable: bool = False) -> I
         if path.is_dir():
             raise OptionError(f"{shown_name(path)}: is a folder; expected the name of a file")
         if not overwrite and os.path.lexists(path):
-            raise OptionError(f"{shown_name(path)}: exists; another name or overwrite is needed")
+            raise OptionError(
+                f"{shown_name(path)}: exists; another name or overwrite is needed (--overwrite)"
+            )
         part = beside(path)
         try:
             # Not tempfile: its files are private to the user, and these are results to be shared.

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kosmoscope._version import __version__
-from kosmoscope.errors import OptionError
+from kosmoscope.choosing import chosen
+from kosmoscope.errors import ImageError, OptionError
+from kosmoscope.files.addresses import relative_address
+from kosmoscope.files.marker import claim
 from kosmoscope.files.writing import output_error, write_file
 from kosmoscope.gallery.html import DATA_FILE, make_page
 from kosmoscope.gallery.outlines import collect_outlines
@@ -16,7 +19,6 @@ from kosmoscope.gallery.records import (
     PictureRecord,
     collect,
     common_parts,
-    relative_url,
     short_names,
 )
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
@@ -38,6 +40,9 @@ def build_gallery(
     images_root: Path | None = None,
     segmentations: Iterable[LabelMap] = (),
     progress: Callable[[int, int], None] | None = None,
+    problem: Callable[[ImageError], None] | None = None,
+    min_score: float | None = None,
+    merge_iou: float | None = None,
 ) -> Path:
     """Write a static gallery: ``out/index.html`` and ``out/thumbs/``.
 
@@ -57,12 +62,16 @@ def build_gallery(
             Their masks can be shown and light up with their phrases.
         images_root: what relative paths of pictures are relative to; None: the working folder.
         progress: called with (pictures done, all pictures) after each.
+        problem: called with each picture's error that should be a file and cannot be read.
+        min_score: leave out boxes with a lower score, 0..1, see `kosmoscope.choosing.chosen`.
+        merge_iou: of boxes of one phrase that several descriptions of a picture have, and that
+            overlap by so much, keep the one with the highest score.
 
     Returns:
         The path of the page.
 
     Raises:
-        OptionError: `thumbnail_px` is out of its range.
+        OptionError: `thumbnail_px` or a threshold is out of its range.
         OutputError: the folder or a file in it cannot be written.
     """
     low, high = THUMBNAIL_PX
@@ -70,15 +79,23 @@ def build_gallery(
         raise OptionError(f"thumbnail_px is {thumbnail_px!r}; expected a whole number")
     if not low <= thumbnail_px <= high:
         raise OptionError(f"thumbnail_px is {thumbnail_px}; expected {low} to {high}")
-    collected = collect(descriptions, images_root, collect_outlines(segmentations))
+    kept = chosen(descriptions, min_score=min_score, merge_iou=merge_iou)
+    collected = collect(kept, images_root, collect_outlines(segmentations))
     pictures = collected.pictures
     thumbs, data_folder, index = out / "thumbs", out / "data", out / "index.html"
     try:
-        thumbs.mkdir(parents=True, exist_ok=True)
+        ours = claim(out)
+        # Where the folder is somebody's, the thumbnails in it still are ours.
+        if not ours.whole:
+            claim(thumbs)
+        thumbs.mkdir(exist_ok=True)
         made = _thumbnails(pictures, thumbs, thumbnail_px, progress)
+        for thumb in made:
+            if thumb.error is not None and problem is not None:
+                problem(thumb.error)
         names = short_names([p.path for p in pictures])
         hrefs = [
-            relative_url(p.file, out) if p.file and t.name else ""
+            relative_address(p.file, out) if p.file and t.name else ""
             for p, t in zip(pictures, made, strict=True)
         ]
         base = _folder(hrefs)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
@@ -80,6 +79,7 @@ def collect(
 ) -> Collected:
     """Group descriptions by picture; equal ones of one picture count once."""
     out = Collected()
+    named = _by_name(outlines)
     by_path: dict[str, PictureRecord] = {}
     for d in descriptions:
         path = d.image.path
@@ -89,10 +89,28 @@ def collect(
             record = PictureRecord(path, d.image.width, d.image.height, file)
             by_path[path] = record
             out.pictures.append(record)
-        entry = _entry(d, out, outlines.get((path, d.caption), ()))
+        key = (path, d.caption)
+        rows = outlines[key] if key in outlines else named.get((_name(path), d.caption), ())
+        entry = _entry(d, out, rows)
         if entry not in record.entries:
             record.entries.append(entry)
     return out
+
+
+def _by_name(outlines: Outlines) -> Outlines:
+    """Return the outlines by the pictures' names, where these tell them apart.
+
+    From another working folder the same picture has another path.
+    """
+    found: Outlines = {}
+    for (path, caption), rows in outlines.items():
+        key = (_name(path), caption)
+        found[key] = [] if key in found else rows
+    return found
+
+
+def _name(path: str) -> str:
+    return _parts(path)[-1]
 
 
 def _file(path: str, images_root: Path | None) -> Path | None:
@@ -117,7 +135,9 @@ def _entry(
     ]
     for index, phrase, path in outlines:
         # A segmentation of an older description may have other entities.
-        if index < len(entities) and d.entities[index].phrase == phrase:
+        # One whose boxes were all left out has no mask either.
+        same = index < len(entities) and d.entities[index].phrase == phrase
+        if same and d.entities[index].boxes:
             entities[index].append(path)
             out.masks = True
     prompt = out.prompts.index(d.prompt)
@@ -147,7 +167,7 @@ def _box(box: Box, notes: list[str]) -> list[int | None]:
     except BoxError as e:
         notes.append(f"left out: {e}")
         return []
-    return [*(round(v * NORM_STEPS) for v in xyxy), _score(box.score)]
+    return [*(round(v * NORM_STEPS) for v in xyxy), _score(box.shown_score)]
 
 
 def _score(score: float | None) -> int | None:
@@ -173,16 +193,3 @@ def _parts(path: str) -> list[str]:
     for separator in {os.sep, os.altsep or os.sep}:
         path = path.replace(separator, "/")
     return path.split("/")
-
-
-def relative_url(file: Path, out: Path) -> str:
-    """Return the address of a file as seen from a page in the folder `out`.
-
-    Every byte but letters, digits and ``_.-~/`` is escaped, so that a name such as
-    'javascript:x.jpg' is never taken for a scheme.
-    """
-    try:
-        relative = os.path.relpath(file, out)
-    except ValueError:  # another drive
-        return file.absolute().as_uri()
-    return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")

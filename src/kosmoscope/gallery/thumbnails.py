@@ -30,6 +30,8 @@ class Thumbnail:
     """File name inside the folder of thumbnails; empty: there is none."""
     problem: str = ""
     """One line: why the picture cannot be shown."""
+    error: ImageError | None = None
+    """The same, where it should be a picture's file."""
 
 
 def suffix() -> str:
@@ -58,9 +60,11 @@ def make_thumbnail(path: str, file: Path | None, folder: Path, px: int) -> Thumb
         name = f"{hashlib.blake2b(data, digest_size=12).hexdigest()}-{px}{suffix()}"
         target = folder / name
         if not target.is_file():
-            save_image(_shrunk(read_image(data, name=path).rgb, px), target, quality=QUALITY)
+            # A large JPEG is decoded at a part of its size: both sides stay longer than needed.
+            picture = read_image(data, name=path, at_least_wh=(2 * px, 2 * px))
+            save_image(_shrunk(picture.rgb, px), target, quality=QUALITY)
     except ImageError as e:
-        return Thumbnail(problem=e.problem)
+        return Thumbnail(problem=e.problem, error=e)
     return Thumbnail(name)
 
 

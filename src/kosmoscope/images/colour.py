@@ -18,12 +18,15 @@ _KEYED = frozenset({"1", "L", "P", "RGB"})
 """Modes in which `info["transparency"]` marks a colour as transparent."""
 
 
-def srgb_image(im: Image.Image, notes: list[str]) -> Image.Image:
+def srgb_image(im: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
     """Return a loaded Pillow image of any mode as mode RGB in sRGB, alpha composited on white.
 
     Args:
         im: a loaded image; not modified.
         notes: gets a line for what was ignored.
+
+    Returns:
+        The picture, and the alpha that is in it by now (mode L); None where all is opaque.
 
     Raises:
         ValueError: pixels that mean nothing (floats of which none is finite, an unknown mode).
@@ -32,11 +35,11 @@ def srgb_image(im: Image.Image, notes: list[str]) -> Image.Image:
     colour, alpha = _split(im)
     rgb = _apply_profile(colour, im.info.get("icc_profile"), notes)
     if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb
+        return rgb, None
     # Hidden colours of transparent pixels must not show: viewers paint them on a white page.
     page = Image.new("RGB", rgb.size, "white")
     page.paste(rgb, mask=alpha)
-    return page
+    return page, alpha
 
 
 def _split(im: Image.Image) -> tuple[Image.Image, Image.Image | None]:

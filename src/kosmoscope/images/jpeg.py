@@ -103,3 +103,18 @@ def reduction(image: Image.Image, max_pixels: int) -> int | None:
         if math.ceil(width / factor) * math.ceil(height / factor) <= max_pixels:
             return factor
     return None
+
+
+def reduced_to(rgb: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a picture as small as it was when it was decoded reduced, if that is what `shape` is.
+
+    Args:
+        rgb: (H, W, 3), perhaps decoded with other limits than then.
+        shape: (height, width) of what was found in it; another is no reason to change anything.
+    """
+    height, width = rgb.shape[:2]
+    for factor in REDUCTIONS:
+        if shape == (math.ceil(height / factor), math.ceil(width / factor)):
+            size_wh = (shape[1], shape[0])
+            return np.asarray(Image.fromarray(rgb).resize(size_wh, Image.Resampling.BOX))
+    return rgb

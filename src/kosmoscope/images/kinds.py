@@ -26,14 +26,25 @@ _JPEG = Kind("JPEG", "JPEG")
 _AVIF = Kind("AVIF", "AVIF")
 _HEIF = Kind("HEIC", "HEIF")
 _VIDEO = Kind("a video")
+CAMERA_RAW = Kind("a camera's raw file")
+_JXL = Kind("JPEG XL")
+_JP2 = Kind("JPEG 2000")
 
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\xff\xd8\xff", _JPEG),
     (b"\x89PNG\r\n\x1a\n", Kind("PNG", "PNG")),
     (b"GIF87a", Kind("GIF", "GIF")),
     (b"GIF89a", Kind("GIF", "GIF")),
-    # Canon's raw files are TIFFs whose first page is a thumbnail: not the picture one expects.
-    (b"II*\0\x10\0\0\0CR", Kind("a camera's raw file")),
+    # Cameras' raw files, as far as the first bytes tell; others are TIFFs, see `raw`.
+    (b"II*\0\x10\0\0\0CR", CAMERA_RAW),  # Canon
+    (b"II\x1a\0\0\0HEAPCCDR", CAMERA_RAW),
+    (b"IIRO", CAMERA_RAW),  # Olympus
+    (b"IIRS", CAMERA_RAW),
+    (b"MMOR", CAMERA_RAW),
+    (b"IIU\0", CAMERA_RAW),  # Panasonic, Leica
+    (b"FUJIFILMCCD-RAW", CAMERA_RAW),
+    (b"\0MRM", CAMERA_RAW),  # Minolta
+    (b"FOVb", CAMERA_RAW),  # Sigma
     (b"II*\0", Kind("TIFF", "TIFF")),
     (b"MM\0*", Kind("TIFF", "TIFF")),
     (b"II+\0", Kind("TIFF", "TIFF")),
@@ -44,10 +55,10 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\xc5\xd0\xd3\xc6", Kind("PostScript (EPS)")),
     (b"8BPS", Kind("a Photoshop document (PSD)")),
     (b"SIMPLE  =", Kind("FITS")),
-    (b"\0\0\0\x0cjP  ", Kind("JPEG 2000")),
-    (b"\xff\x4f\xff\x51", Kind("JPEG 2000")),
-    (b"\0\0\0\x0cJXL ", Kind("JPEG XL")),
-    (b"\xff\x0a", Kind("JPEG XL")),
+    (b"\0\0\0\x0cjP  ", _JP2),
+    (b"\xff\x4f\xff\x51", _JP2),
+    (b"\0\0\0\x0cJXL ", _JXL),
+    (b"\xff\x0a", _JXL),
     (b"\0\0\1\0", Kind("an icon (ICO)")),
     (b"\x76\x2f\x31\x01", Kind("OpenEXR")),
     (b"\x1a\x45\xdf\xa3", _VIDEO),
@@ -67,9 +78,23 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
 _MARKUP = re.compile(rb"<(svg|!doctype html|html|head|body)[\s>]", re.I)
 # ISO base media files say in their "ftyp" box what they hold: a major brand, then compatible ones.
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIF_BRANDS = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
-)
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_ANY_STILL = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+"""Any still pictures in this container: the compatible brands say which."""
+_MEDIA = {
+    b"crx ": CAMERA_RAW,  # Canon's CR3
+    b"jxl ": _JXL,
+    b"jp2 ": _JP2,
+    b"jpx ": _JP2,
+    b"jph ": _JP2,
+    b"avci": Kind("HEIF with AVC"),
+    b"avcs": Kind("HEIF with AVC"),
+    b"qt  ": Kind("a video (QuickTime)"),
+    b"M4A ": Kind("a sound file"),
+    b"M4B ": Kind("a sound file"),
+}
+# QuickTime files from before the brands, and copies that lost their first box.
+_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 
 
 def identify(head: bytes) -> Kind | None:
@@ -88,6 +113,8 @@ def identify(head: bytes) -> Kind | None:
         return {b"WEBP": Kind("WebP", "WEBP"), b"AVI ": _VIDEO}.get(head[8:12], Kind("RIFF"))
     if head[4:8] == b"ftyp":
         return _media(head)
+    if head[4:8] in _ATOMS and min(head[:4]) < 32:  # a size, no text
+        return _MEDIA[b"qt  "]
     if re.match(rb"P[1-6][\s#]|Pf\s", head):
         return Kind("PPM", "PPM")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -104,7 +131,9 @@ def _media(head: bytes) -> Kind:
     major, compatible = head[8:12], {head[i : i + 4] for i in range(16, min(size, 256), 4)}
     if major in _AVIF_BRANDS:
         return _AVIF
-    if major in _HEIF_BRANDS:
-        # "mif1" is any still picture in this container; AVIF files may carry it as major brand.
-        return _AVIF if major in {b"mif1", b"msf1"} and compatible & _AVIF_BRANDS else _HEIF
-    return _VIDEO
+    if major in _ANY_STILL:
+        if compatible & _AVIF_BRANDS:
+            return _AVIF
+        others = [brand for brand in _MEDIA if brand in compatible]
+        return _MEDIA[others[0]] if others and not compatible & _HEIF_BRANDS else _HEIF
+    return _HEIF if major in _HEIF_BRANDS else _MEDIA.get(major, _VIDEO)

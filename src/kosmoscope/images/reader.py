@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
-import threading
-import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +24,9 @@ from kosmoscope.errors import (
 from kosmoscope.files.text import reason, shown_name
 from kosmoscope.images.colour import srgb_image, to_uint8
 from kosmoscope.images.jpeg import ended, reduction
-from kosmoscope.images.kinds import HEAD_BYTES, READABLE, Kind, identify
+from kosmoscope.images.kinds import CAMERA_RAW, HEAD_BYTES, READABLE, Kind, identify
+from kosmoscope.images.quiet import hush_libtiff, quiet
+from kosmoscope.images.raw import is_camera_raw
 from kosmoscope.images.sources import ImageSource, Limits, contents
 from kosmoscope.images.structure import (
     check_png,
@@ -37,6 +35,7 @@ from kosmoscope.images.structure import (
     tiff_pages,
     webp_canvas,
 )
+from kosmoscope.optional import missing
 from kosmoscope.types import ImageInfo
 
 PILLOW_RAISES = (
@@ -84,6 +83,20 @@ class Picture:
     reduced: bool = False
     """Whether `rgb` is smaller than the picture: as `at_least_wh` of `read_image` allowed, or
     since all of it would be more than `Limits.max_pixels`."""
+    transparent: bool = False
+    """Whether something of it shows through, which in `rgb` is on white."""
+    alpha: NDArray[np.uint8] | None = None
+    """(H, W), 0..255, 255 opaque; read-only. None where `read_image` was not asked for it, and
+    where nothing is transparent."""
+
+    @property
+    def rgb_info(self) -> ImageInfo:
+        """`info` with the width and height of `rgb`: what is found in these pixels belongs to it.
+
+        Only of a reduced picture another than `info`.
+        """
+        height, width, _ = self.rgb.shape
+        return replace(self.info, width=width, height=height)
 
 
 def read_image(
@@ -92,6 +105,7 @@ def read_image(
     name: str | None = None,
     limits: Limits = Limits(),
     at_least_wh: tuple[int, int] | None = None,
+    alpha: bool = False,
 ) -> Picture:
     """Read a picture and normalise it.
 
@@ -114,6 +128,7 @@ def read_image(
             transform, as long as it stays at least this large (as stored, before it is turned
             upright). At 12 megapixels that takes a quarter of the time, and the pixels are those
             of another, equally good way to make a picture smaller.
+        alpha: keep the alpha plane of a picture that has one, a byte a pixel, as `Picture.alpha`.
 
     Raises:
         ImageNotFoundError: no such file, not a regular file, or it cannot be read.
@@ -124,19 +139,21 @@ def read_image(
     """
     if isinstance(source, np.ndarray):
         called = name or "<array>"
-        return _from_array(source, called, shown_name(called), limits)
+        return _from_array(source, called, shown_name(called), limits, alpha)
     if isinstance(source, Image.Image):
         image = source
         filename = getattr(image, "filename", "")
         called = name or (filename if isinstance(filename, str) and filename else "<image>")
         with _mapped(shown_name(called), "picture"), quiet():
             frames = getattr(image, "n_frames", 1)
-            return _from_pillow(image, called, frames, "frames", None, limits, None)
+            return _from_pillow(image, called, frames, "frames", None, limits, None, alpha)
     called, data = contents(source, name, limits)
     shown = shown_name(called)
     if not data:
         raise EmptyImageError(shown, "the file is empty (0 bytes)")
     kind = identify(data[:HEAD_BYTES])
+    if kind is not None and kind.pillow == "TIFF" and is_camera_raw(data):
+        kind = CAMERA_RAW
     if kind is None or kind.pillow is None:
         what = "not a known kind of picture" if kind is None else f"this is {kind.label}"
         raise UnsupportedImageError(shown, f"{what}; expected {READABLE}")
@@ -144,12 +161,12 @@ def read_image(
     with _mapped(shown, kind.label), quiet():
         frames = _walk(data, kind, shown, limits)
         try:
-            return _opened(data, kind, called, frames, limits, at_least_wh)
+            return _opened(data, kind, called, frames, limits, at_least_wh, alpha)
         except OSError as e:
             if kind.pillow not in ("JPEG", "MPO") or "truncated" not in str(e):
                 raise
             whole, lost = ended(data)
-            picture = _opened(whole, kind, called, frames, limits, at_least_wh)
+            picture = _opened(whole, kind, called, frames, limits, at_least_wh, alpha)
             note = "its last bytes are missing" + (f", and with them {lost} rows" if lost else "")
             return replace(picture, notes=(*picture.notes, note))
 
@@ -161,13 +178,14 @@ def _opened(
     frames: int | None,
     limits: Limits,
     at_least_wh: tuple[int, int] | None,
+    alpha: bool,
 ) -> Picture:
     assert kind.pillow is not None
     with Image.open(io.BytesIO(data), formats=[kind.pillow]) as image:
         if frames is None:
             frames = int(getattr(image, "n_frames", 1))
         unit = "pages" if kind.pillow == "TIFF" else "frames"
-        return _from_pillow(image, called, frames, unit, data, limits, at_least_wh)
+        return _from_pillow(image, called, frames, unit, data, limits, at_least_wh, alpha)
 
 
 def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
@@ -178,7 +196,7 @@ def _walk(data: bytes, kind: Kind, shown: str, limits: Limits) -> int | None:
         case "GIF":
             return gif_frames(data)
         case "TIFF":
-            _hush_libtiff()
+            hush_libtiff()
             return tiff_pages(data)
         case "WEBP":
             _check_pixels(webp_canvas(data), shown, limits)
@@ -193,6 +211,7 @@ def _from_pillow(
     data: bytes | None,
     limits: Limits,
     at_least_wh: tuple[int, int] | None,
+    alpha: bool,
 ) -> Picture:
     """Normalise; `data` is the file, for what Pillow does not tell about it."""
     whole_wh = image.size
@@ -214,13 +233,14 @@ def _from_pillow(
     if data is not None and image.format == "PNG" and "transparency" in image.info:
         image.info["transparency"] = png_transparency(data, image.info["transparency"])
     method = _orientation(image, notes)
-    upright = srgb_image(image, notes)
+    upright, plane = srgb_image(image, notes)
     if method is not None:
         upright = upright.transpose(method)
+        plane = None if plane is None else plane.transpose(method)
     reduced = image.size != whole_wh
     if method in _TURNS:
         whole_wh = (whole_wh[1], whole_wh[0])
-    picture = _picture(np.array(upright, dtype=np.uint8), called, frames, notes)
+    picture = _picture(upright, plane, called, frames, notes, alpha)
     if reduced:
         info = replace(picture.info, width=whole_wh[0], height=whole_wh[1])
         return replace(picture, info=info, reduced=True)
@@ -244,7 +264,9 @@ def _orientation(image: Image.Image, notes: list[str]) -> Image.Transpose | None
     return _UPRIGHT.get(value) if isinstance(value, int) else None
 
 
-def _from_array(array: NDArray[Any], called: str, shown: str, limits: Limits) -> Picture:
+def _from_array(
+    array: NDArray[Any], called: str, shown: str, limits: Limits, alpha: bool
+) -> Picture:
     shape = array.shape
     if array.dtype.kind not in "bf" and array.dtype not in (np.uint8, np.uint16):
         raise UnsupportedImageError(
@@ -263,14 +285,25 @@ def _from_array(array: NDArray[Any], called: str, shown: str, limits: Limits) ->
     grey = array.ndim == 2 or shape[2] == 1
     with _mapped(shown, "array"):
         samples = to_uint8(array.reshape(shape[:2]) if grey else array, stretch=grey)
-        rgb = np.array(srgb_image(Image.fromarray(samples), []), dtype=np.uint8)
-    return _picture(rgb, called, 1, [])
+        rgb, plane = srgb_image(Image.fromarray(samples), [])
+        return _picture(rgb, plane, called, 1, [], alpha)
 
 
-def _picture(rgb: NDArray[np.uint8], called: str, frames: int, notes: list[str]) -> Picture:
+def _picture(
+    image: Image.Image,
+    plane: Image.Image | None,
+    called: str,
+    frames: int,
+    notes: list[str],
+    alpha: bool,
+) -> Picture:
+    rgb, shows = np.array(image, dtype=np.uint8), plane is not None
     rgb.setflags(write=False)
-    height, width, _ = rgb.shape
-    return Picture(rgb, ImageInfo(called, width, height, frames), tuple(notes))
+    kept = np.array(plane, dtype=np.uint8) if alpha and shows else None
+    if kept is not None:
+        kept.setflags(write=False)
+    info = ImageInfo(called, image.width, image.height, frames)
+    return Picture(rgb, info, tuple(notes), transparent=shows, alpha=kept)
 
 
 def _check_pixels(size_wh: tuple[int, int], shown: str, limits: Limits) -> None:
@@ -289,10 +322,9 @@ def _need_decoder(kind: Kind, shown: str) -> None:
     if kind.pillow == "HEIF":
         try:
             from pi_heif import register_heif_opener
-        except ImportError:
-            raise UnsupportedImageError(
-                shown, "this is HEIC, which needs a plug-in: pip install kosmoscope[heic]"
-            ) from None
+        except ImportError as e:
+            hint = missing("pi_heif", "heic", e)
+            raise UnsupportedImageError(shown, f"this is HEIC; its plug-in {hint}") from None
         # Idempotent: it sets the same entries of Pillow's tables. The extra pictures in a file
         # are not read here, so their parsers need not run on files from strangers.
         register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -324,59 +356,3 @@ def _reason(e: Exception) -> str:
     if isinstance(e, UnidentifiedImageError):
         return "its header makes no sense"
     return reason(e)
-
-
-@cache
-def _hush_libtiff() -> None:
-    """Let libtiff not write to stderr by itself: what it found wrong comes as an exception too."""
-    import ctypes
-
-    from PIL import _imaging
-
-    # Where Pillow was built without it, or with its names hidden, it stays as it is.
-    with suppress(OSError, AttributeError, TypeError):
-        library = ctypes.CDLL(_imaging.__file__)
-        for name in ("TIFFSetErrorHandler", "TIFFSetErrorHandlerExt"):
-            handler = getattr(library, name)
-            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-            handler(None)
-
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_filter: warnings.catch_warnings[None] | None = None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings (bombs below the limit, odd tags): they are notes or errors here.
-
-    `warnings.catch_warnings` swaps a list of the whole process, so threads that enter and leave
-    it out of order would leave the wrong list behind. Hence one for all: the first caller in
-    swaps, the last one out restores.
-    """
-    global _quiet_depth, _quiet_filter
-    if getattr(sys.flags, "context_aware_warnings", False):
-        # Python 3.14 and later can keep the list per thread.
-        with warnings.catch_warnings():
-            _ignore_pillow()
-            yield
-        return
-    with _quiet_lock:
-        if _quiet_depth == 0:
-            _quiet_filter = warnings.catch_warnings()
-            _quiet_filter.__enter__()
-            _ignore_pillow()
-        _quiet_depth += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0 and _quiet_filter is not None:
-                _quiet_filter.__exit__(None, None, None)
-                _quiet_filter = None
-
-
-def _ignore_pillow() -> None:
-    warnings.filterwarnings("ignore", module=r"(PIL|pi_heif)(\.|$)")

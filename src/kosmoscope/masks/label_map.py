@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked, json_object
-from kosmoscope.files.text import reason
+from kosmoscope.files.text import one_line, reason
 from kosmoscope.masks.mask import Mask
 from kosmoscope.masks.rle import MAX_PIXELS, checked_runs, encode_rle
 from kosmoscope.types import XYXY, ImageInfo
@@ -138,12 +139,11 @@ class LabelMap:
             InputError: another schema, a field is missing or wrong, or masks overlap.
         """
         if data.get("schema") != SCHEMA_VERSION:
-            raise InputError(
-                f"segmentation schema is {data.get('schema')!r}; this version reads "
-                f"{SCHEMA_VERSION}"
-            )
+            found = one_line(repr(data.get("schema")), limit=80)
+            raise InputError(f"segmentation schema is {found}; this version reads {SCHEMA_VERSION}")
         try:
             stored = checked(dict(data), _Stored)
+            _check_finite(stored)
             labels = _painted((stored.image.height, stored.image.width), stored.segments)
             names = {f.name for f in fields(Segment)}
             segments = tuple(
@@ -177,6 +177,16 @@ class _Stored:
     segments: tuple[_StoredSegment, ...]
     caption: str
     seconds: float
+
+
+def _check_finite(stored: _Stored) -> None:
+    """Raise `InputError` for numbers that `to_json` could not write again."""
+    numbers = [("seconds", stored.seconds)]
+    for one in stored.segments:
+        numbers += [("score", one.score or 0.0), *(("xyxy_px", v) for v in one.xyxy_px or ())]
+    for name, value in numbers:
+        if not math.isfinite(value):
+            raise InputError(f"{name} is {value}; expected a finite number")
 
 
 def _mask(bits: NDArray[np.bool_]) -> Mask:

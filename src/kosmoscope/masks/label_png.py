@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from kosmoscope.files.text import reason
 from kosmoscope.files.writing import write_file
 
 RGB = tuple[int, int, int]
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError,
+    MemoryError, AssertionError, Image.DecompressionBombError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises for a damaged PNG."""
 
 
 def label_map_png(labels: NDArray[np.uint16], colours: Sequence[RGB] = ()) -> bytes:
@@ -55,7 +62,7 @@ def read_label_map(path: str | Path) -> NDArray[np.uint16]:
             if image.format != "PNG" or image.mode not in ("P", "L", "I;16", "I;16B", "I"):
                 raise InputError(f"{path}: expected a PNG of labels, got {image.mode}")
             return np.asarray(image).astype(np.uint16)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        if isinstance(e, InputError):
-            raise
+    except InputError:
+        raise
+    except _DAMAGED as e:
         raise InputError(f"{path}: cannot be read as a label map: {reason(e)}") from e

@@ -56,7 +56,7 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
 def checked_runs(rle: Mapping[str, Any]) -> tuple[tuple[int, int], list[int]]:
     """Return size (H, W) and runs, without a pixel. Raises as `decode_rle` does."""
     try:
-        height, width = (int(v) for v in rle["size"])
+        height, width = _whole(rle["size"])
         counts = rle["counts"]
     except (KeyError, TypeError, ValueError, OverflowError) as e:
         raise InputError("a mask's RLE has a size [height, width] and counts") from e
@@ -93,9 +93,19 @@ def _runs(text: str | bytes) -> list[int]:
 
 def _checked(counts: Sequence[Any]) -> list[int]:
     try:
-        runs = [int(c) for c in counts]
-    except (TypeError, ValueError) as e:
+        runs = _whole(counts)
+    except (TypeError, ValueError, OverflowError) as e:
         raise InputError("the counts of a mask's RLE are not whole numbers") from e
     if any(run < 0 for run in runs):
         raise InputError("a run of a mask's RLE is negative")
     return runs
+
+
+def _whole(values: Sequence[Any]) -> list[int]:
+    """Return numbers as Python's; raises `ValueError` and others where one is not whole."""
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError("no list")
+    found = [int(v) for v in values]
+    if any(isinstance(v, bool | str | bytes) or v != n for v, n in zip(values, found, strict=True)):
+        raise ValueError("not whole")
+    return found

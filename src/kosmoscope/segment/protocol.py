@@ -8,6 +8,7 @@ Frames of reference
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.errors import BoxError, InputError
+from kosmoscope.errors import BoxError, InputError, KosmoscopeWarning
 from kosmoscope.geometry import XYXY, check_xyxy, clip
 
 Point = tuple[float, float, bool]
@@ -23,6 +24,8 @@ Point = tuple[float, float, bool]
 
 SLACK_PX = 0.5
 """How far a corner may leave the picture; it is then clipped. More is an error."""
+_MANY_PX = 128
+"""Shorter side of a picture in which nobody means its first pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class BoxPrompt:
     def within(self, image_wh: tuple[int, int]) -> XYXY:
         """Return the box clipped to a picture of (width, height) pixels.
 
+        A box in the first pixel of a larger picture is warned of: it is meant as fractions.
+
         Raises:
             BoxError: a corner lies more than `SLACK_PX` outside, or a click lies outside.
         """
@@ -70,6 +75,13 @@ class BoxPrompt:
         clipped = clip(self.xyxy_px, image_wh)
         if clipped is None:
             raise BoxError(f"box {self.xyxy_px} lies outside the picture of {w}x{h} pixels")
+        if min(w, h) >= _MANY_PX and max(x2, y2) <= 1 and not self.points:
+            warnings.warn(
+                f"box {self.xyxy_px} lies in the first pixel of a picture of {w}x{h}; boxes are "
+                "in pixels here, and kosmoscope.geometry.norm_to_px makes them of fractions",
+                KosmoscopeWarning,
+                stacklevel=2,
+            )
         for x, y, _ in self.points:
             if not (0 <= x <= w and 0 <= y <= h):
                 raise BoxError(f"point ({x:g}, {y:g}) lies outside the picture of {w}x{h} pixels")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,10 @@ from kosmoscope.types import GroundedCaption, ImageInfo
 
 CLASSICAL = "classical"
 CELL = 1 / 32
+NAMELESS = "object"
+"""What a segment is called whose prompt has no phrase: one class for all of them."""
+_KEPT = 2
+"""Segmenters that stay loaded because somebody asked for them by their names."""
 
 
 def load_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) -> Segmenter:
@@ -45,6 +51,30 @@ def load_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) 
     kinds = [kind.model for kind in models.values() if kind.model is not None]
     folder = resolve(name, kinds, SEGMENTERS.names()).folder
     return models[kind_of(folder, kinds).name].load(name, threads)
+
+
+_loaded: OrderedDict[tuple[object, ...], tuple[object, Segmenter]] = OrderedDict()
+_loading = threading.Lock()
+
+
+def shared_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) -> Segmenter:
+    """Return a segmenter by its name, the same one each time.
+
+    So that who segments picture by picture does not load a model for each. The last few stay
+    loaded. Arguments and errors are those of `load_segmenter`.
+    """
+    # A name can be registered anew, and the working folder can change.
+    record = SEGMENTERS.get(name) if isinstance(name, str) and name in SEGMENTERS else None
+    key = (name, type(name), Path.cwd(), threads)
+    with _loading:  # two threads that come first at the same time need one
+        if key in _loaded and _loaded[key][0] is not record:
+            del _loaded[key]
+        if key not in _loaded:
+            _loaded[key] = record, load_segmenter(name, threads=threads)
+        _loaded.move_to_end(key)
+        while len(_loaded) > _KEPT:
+            _loaded.popitem(last=False)
+        return _loaded[key][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +128,12 @@ def segment_description(
             captions are joined and whose entities are counted on.
         rgb: as for `segment_picture`.
         info: as for `segment_picture`.
-        segmenter: what `load_segmenter` takes, or what it returned.
+        segmenter: what `load_segmenter` takes (it stays loaded), or what it returned.
         regions: as for `segment_picture`.
         threads: as for `load_segmenter`.
     """
     if isinstance(segmenter, str | Path):
-        segmenter = load_segmenter(segmenter, threads=threads)
+        segmenter = shared_segmenter(segmenter, threads=threads)
     answers = [said] if isinstance(said, GroundedCaption) else said
     wanted: list[Wanted] = []
     entities = 0
@@ -128,7 +158,7 @@ def segment_picture(
 
     Args:
         rgb: (H, W, 3) uint8, upright; the size that `info` says.
-        info: of the result.
+        info: of the result: `Picture.rgb_info`.
         wanted: the prompts; several boxes of an entity are segments of their own.
         segmenter: see `load_segmenter`.
         regions: divide what nobody named into unnamed coherent regions.
@@ -150,7 +180,7 @@ def segment_picture(
     )
     segments = [
         Segment(
-            i, w.prompt.phrase or f"segment {i}", "stuff" if s else "thing", w.entity,
+            i, w.prompt.phrase or NAMELESS, "stuff" if s else "thing", w.entity,
             w.prompt.xyxy_px, round(p.score, 4),
         )
         for i, (w, p, s) in enumerate(zip(wanted, proposals, stuff, strict=True), 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kosmoscope.errors import ImageError
 from kosmoscope.images import ImageSource, read_image
+from kosmoscope.images.jpeg import reduced_to
 from kosmoscope.masks import LabelMap
 
 if TYPE_CHECKING:
@@ -60,6 +61,28 @@ class Segmentation(LabelMap):
         save_image(self._drawn(image, style), path, quality=quality)
         return Path(path)
 
+    def cut_out(
+        self, id: int, image: ImageSource | None = None, *, crop: bool = True, soft: bool = True
+    ) -> Image:
+        """Return one segment alone, with alpha; what was transparent in the picture stays so.
+
+        Args:
+            id: of the segment; 0 for the rest.
+            image: as for `draw`.
+            crop: to the segment's box.
+            soft: let the alpha fall off over about a pixel on both sides of the outline.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            InputError: there is no such segment, or the picture has another size.
+        """
+        from kosmoscope.masks import cut_out
+
+        picture = read_image(self.image.path if image is None else image, alpha=True)
+        rgb = reduced_to(picture.rgb, self.labels.shape)
+        alpha = None if rgb is not picture.rgb else picture.alpha
+        return cut_out(rgb, self.mask(id), crop=crop, soft=soft, alpha=alpha)
+
     def export(self, to: str, path: str | PathLike[str] | None = None, **options: Any) -> Any:
         """Write the segmentation in another program's format, or return it without a path.
 
@@ -86,14 +109,15 @@ class Segmentation(LabelMap):
         from kosmoscope.draw import DrawStyle, draw_segmentation
 
         picture = read_image(self.image.path if image is None else image)
-        return draw_segmentation(picture.rgb, self, style or DrawStyle())
+        rgb = reduced_to(picture.rgb, self.labels.shape)
+        return draw_segmentation(rgb, self, style or DrawStyle())
 
     def _repr_html_(self) -> str:
         """Return the picture with its segments, and their names, for a notebook."""
         from kosmoscope.draw.notebook import label_map_html
 
         try:
-            rgb = read_image(self.image.path).rgb
+            rgb = reduced_to(read_image(self.image.path).rgb, self.labels.shape)
         except ImageError:  # it was never a file, or it is gone: the labels are shown alone
             rgb = None
         return label_map_html(

@@ -6,19 +6,29 @@ and the manifest. It can be moved, copied to other machines and served read-only
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
+import threading
+import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kosmoscope._version import __version__
-from kosmoscope.errors import CheckpointError, ModelError, OptionError
-from kosmoscope.files.folders import new_folder
-from kosmoscope.files.locks import waiting_for
+from kosmoscope.errors import (
+    CheckpointError,
+    KosmoscopeWarning,
+    ModelError,
+    OptionError,
+    OutputError,
+)
+from kosmoscope.files.folders import left_behind, new_folder
+from kosmoscope.files.locks import if_free, waiting_for
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import output_error
 from kosmoscope.store.folders import cache_root, size_of
-from kosmoscope.store.installed import resolve
+from kosmoscope.store.installed import packaged, resolve
 from kosmoscope.store.kind import ModelKind, Opened, Step
 from kosmoscope.store.manifest import MANIFEST, Manifest, is_converted
 
@@ -43,7 +53,8 @@ def load_model(
         ModelNotFoundError, OfflineError: as `resolve`.
         CheckpointError: a file of the model is wrong; the message names it.
         OptionError: an unknown precision, or another one than the converted folder's.
-        ModelError: the cache cannot be written (disk full, read-only).
+        ModelError: the cache cannot be written (disk full, read-only), and the model does not
+            ship inside the package.
     """
     if precision is not None:
         kind.check_precision(precision)
@@ -64,21 +75,74 @@ def ensure_converted(
 ) -> T:
     """Open the cached conversion of a checkpoint, made now if it is not there.
 
-    Of several processes and threads that want it at once, one makes it and the others wait. The
-    arguments and errors are those of `convert`.
+    Of several processes and threads that want it at once, one makes it and the others wait. What
+    killed processes left half is removed. A model that ships runs without a cache too: where that
+    cannot be written, it is converted for this process alone, with a `KosmoscopeWarning`.
+
+    The arguments and errors are those of `convert`.
     """
     kind.check_precision(precision)
     target = kind.converted_dir(kind.find(folder), precision)
-    if not is_converted(target):
-        # Beside the conversions, not among them: a lock's file stays.
-        lock = cache_root() / "locks" / f"{target.name}.lock"
-        try:
-            with waiting_for(lock):
+    step: Step = progress or (lambda _: None)
+    try:
+        if not is_converted(target):
+            # Beside the conversions, not among them: a lock's file stays.
+            locks = cache_root() / "locks"
+            with waiting_for(locks / f"{target.name}{_LOCK}"):
+                _sweep(locks, target)
                 if not is_converted(target):
-                    return convert(kind, folder, target, precision, name=name, progress=progress)
-        except OSError as e:
-            raise _unwritable(target, e) from e
+                    _write(kind, folder, target, precision, name, step, overwrite=False)
+    except OSError as e:
+        if isinstance(e, FileExistsError) and is_converted(target):
+            return open_converted(kind, target)
+        error = _unwritable(target, e, "; KOSMOSCOPE_HOME says where conversions are kept")
+        if not any(packaged(shipped, [kind]) == folder for shipped in kind.packaged):
+            raise error from e
+        target = _for_this_process(kind, folder, target.name, precision, name, step, error)
     return open_converted(kind, target)
+
+
+_LOCK = ".lock"
+_own: dict[str, Path] = {}
+_owning = threading.Lock()
+
+
+def _for_this_process(
+    kind: ModelKind[Any],
+    folder: Path,
+    key: str,
+    precision: str,
+    name: str,
+    step: Step,
+    error: ModelError,
+) -> Path:
+    """Convert into a temporary folder, which is removed at the end; raise `error` if even that
+    fails."""
+    with _owning:
+        if key in _own:
+            return _own[key]
+        try:
+            place = Path(tempfile.mkdtemp(prefix="kosmoscope-"))
+            atexit.register(shutil.rmtree, place, ignore_errors=True)
+            _write(kind, folder, place / key, precision, name, step, overwrite=False)
+        except OSError as e:
+            raise error from e
+        _own[key] = place / key
+    warnings.warn(f"{error}; {name} is converted for this run alone", KosmoscopeWarning, 4)
+    return _own[key]
+
+
+def _sweep(locks: Path, target: Path) -> None:
+    """Remove what killed processes left half: of a target whose lock nobody else holds."""
+    for lock in locks.glob(f"*{_LOCK}"):
+        other = target.with_name(lock.name.removesuffix(_LOCK))
+        if other == target or not (left := left_behind(other)):
+            continue
+        with if_free(lock) as free:
+            for part in left if free else ():
+                shutil.rmtree(part, ignore_errors=True)
+    for part in left_behind(target):  # its lock is ours
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def convert(
@@ -110,31 +174,49 @@ def convert(
     """
     kind.check_precision(precision)
     _check_target(target, overwrite)
-    source = kind.find(folder)
     step: Step = progress or (lambda _: None)
     try:
-        with new_folder(target, replace=overwrite) as stage:
-            for file in source.small:
-                if file is not None:
-                    shutil.copyfile(file, stage / file.name)
-            kind.write(stage, source, precision, step)
-            step("checksum of the source")
-            Manifest(
-                format_version=kind.version,
-                kosmoscope_version=__version__,
-                kind=kind.name,
-                name=name or folder.name,
-                precision=precision,
-                source_sha256=source.sha256(),
-                files={file.name: file.stat().st_size for file in sorted(stage.iterdir())},
-            ).write(stage)
-            _check_target(target, overwrite)  # a conversion takes long: what appeared meanwhile
+        _write(kind, folder, target, precision, name or folder.name, step, overwrite=overwrite)
     except OSError as e:
         # Not for the error's class: a file in the place of a parent folder raises the same.
         if isinstance(e, FileExistsError) and os.path.lexists(target):
             raise _exists(target) from e
         raise _unwritable(target, e) from e
     return open_converted(kind, target)
+
+
+def _write(
+    kind: ModelKind[Any],
+    folder: Path,
+    target: Path,
+    precision: str,
+    name: str,
+    step: Step,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a conversion. Raises as `convert`, but `OSError` where it cannot be written."""
+    source = kind.find(folder)
+    with new_folder(target, replace=overwrite) as stage:
+        for file in source.small:
+            if file is not None:
+                shutil.copyfile(file, stage / file.name)
+        kind.write(stage, source, precision, step)
+        step("checksum of the source")
+        manifest = Manifest(
+            format_version=kind.version,
+            kosmoscope_version=__version__,
+            kind=kind.name,
+            name=name,
+            precision=precision,
+            source_sha256=source.sha256(),
+            files={file.name: file.stat().st_size for file in sorted(stage.iterdir())},
+        )
+        try:
+            manifest.write(stage)
+        except OutputError as e:
+            raise (e.__cause__ if isinstance(e.__cause__, OSError) else e) from None
+        _check_target(target, overwrite)  # a conversion takes long: what appeared meanwhile
 
 
 def open_converted(kind: ModelKind[T], folder: Path) -> T:
@@ -189,5 +271,5 @@ def _exists(target: Path) -> OptionError:
     return OptionError(f"{shown}: exists already; overwrite replaces a converted model")
 
 
-def _unwritable(target: Path, error: OSError) -> ModelError:
-    return ModelError(str(output_error(target, error)))
+def _unwritable(target: Path, error: OSError, hint: str = "") -> ModelError:
+    return ModelError(str(output_error(target, error, hint)))

@@ -15,20 +15,29 @@ def cache_root() -> Path:
     Models from the hub lie in the hub's own cache instead, where other programs find them too.
     """
     if home := os.environ.get("KOSMOSCOPE_HOME"):
-        return Path(home).expanduser()
+        return _expanded(home)
     if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "kosmoscope"
+        return _expanded(xdg) / "kosmoscope"
     return _platform_cache(sys.platform)
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with its ``~``; a user without a home, as in some containers, has none that
+    could be written, which is then said of this folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path.replace("~", os.sep + "no-home-folder", 1))
 
 
 def _platform_cache(platform: str) -> Path:
     if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "kosmoscope"
+        return _expanded("~") / "Library" / "Caches" / "kosmoscope"
     if platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
-        base = Path(local) if local else Path.home() / "AppData" / "Local"
+        base = Path(local) if local else _expanded("~") / "AppData" / "Local"
         return base / "kosmoscope" / "Cache"
-    return Path.home() / ".cache" / "kosmoscope"
+    return _expanded("~") / ".cache" / "kosmoscope"
 
 
 def converted_root() -> Path:
@@ -41,7 +50,7 @@ def hub_cache() -> Path:
     env = os.environ.get
     home = env("HF_HOME") or os.path.join(env("XDG_CACHE_HOME") or "~/.cache", "huggingface")  # noqa: PTH118
     cache = env("HF_HUB_CACHE") or env("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
-    return Path(os.path.expandvars(cache)).expanduser()
+    return _expanded(os.path.expandvars(cache))
 
 
 def hub_storage(repo: str) -> Path:

@@ -98,10 +98,13 @@ def pull(
             raise
         raise DownloadError(f"{e} (the copy already on this machine still works)") from e.__cause__
     except OutputError as e:
-        raise DownloadError(f"{name}: {e}") from e
+        raise DownloadError(f"{name}: {e}{_WHERE}") from e
     except OSError as e:
         place = e.filename or folders.hub_cache()
-        raise DownloadError(f"{name}: cannot write {place}: {e.strerror or e}") from e
+        raise DownloadError(f"{name}: cannot write {place}: {e.strerror or e}{_WHERE}") from e
+
+
+_WHERE = "; HF_HOME says where downloads lie"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,7 @@ class _Pull:
             need = file.size - part.size
             if (free := shutil.disk_usage(self.storage).free) < need:
                 where = f"{need:,} bytes more, {self.storage} has {free:,} free"
-                raise DownloadError(f"{self.name}: {file.name} needs {where}")
+                raise DownloadError(f"{self.name}: {file.name} needs {where}{_WHERE}")
             best, failures = part.size, 0
             while part.size < file.size:
                 error: Exception | None = None
