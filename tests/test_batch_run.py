@@ -34,6 +34,7 @@ from kosmoscope.batch import (
 )
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import CorruptImageError, ModelNotFoundError, OptionError, PromptError
+from kosmoscope.files.marker import claim
 from kosmoscope.images import Limits, pixel_tensor, read_image
 from kosmoscope.results import Description
 from kosmoscope.scope import Scope, load
@@ -271,6 +272,150 @@ def test_changed_files_are_seen_if_asked_for(
     assert run(skip_existing=False).skipped == 7
 
 
+def rotated(folder: Path, *names: str) -> None:
+    """Let each file have the next one's content; the last one gets that of the first."""
+    for name in names:
+        (folder / name).rename(folder / f"{name}.old")
+    for name, other in zip(names, (*names[1:], names[0]), strict=True):
+        (folder / f"{other}.old").rename(folder / name)
+
+
+def renamed_and_new(folder: Path) -> None:
+    (folder / "1.png").rename(folder / "9.png")
+    save(folder / "1.png", 50)
+
+
+def renamed_onto_the_next_and_new(folder: Path) -> None:
+    (folder / "1.png").replace(folder / "2.png")
+    save(folder / "1.png", 50)
+
+
+def moved_up_by_one(folder: Path) -> None:
+    for i in reversed(range(7)):
+        (folder / f"{i}.png").rename(folder / f"{i + 1}.png")
+    save(folder / "0.png", 50)
+
+
+def renamed_and_back_with_copies(folder: Path) -> None:
+    (folder / "8.png").write_bytes((folder / "1.png").read_bytes())
+    (folder / "1.png").write_bytes((folder / "2.png").read_bytes())
+    save(folder / "2.png", 51)
+
+
+CHANGES = [
+    renamed_and_new, renamed_onto_the_next_and_new, moved_up_by_one, renamed_and_back_with_copies,
+    lambda folder: rotated(folder, "1.png", "2.png"),
+    lambda folder: rotated(folder, "6.png", "0.png", "3.png", "5.png"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_files_that_change_their_names_keep_their_content(
+    run: Callable[..., Summary], pictures: Path, tmp_path: Path, change: Any, batch_size: int
+) -> None:
+    """An owner of records that was renamed, while another picture took its name."""
+    asked = {"tasks": TASKS[:2], "batch_size": batch_size}
+    run(**asked)
+    before = {
+        (r["sha256"], r["task"]): r["description"]["caption"] for r in records(tmp_path / "out")
+    }
+    change(pictures)
+    summary = run(**asked, skip_existing=False)
+    assert summary.failed == 0
+    latest = {(r["source"], r["task"]): r for r in records(tmp_path / "out")}
+    for path in pictures.glob("*.png"):
+        sha = hashlib.sha256(path.read_bytes()).hexdigest()
+        for task in TASKS[:2]:
+            one = latest[str(path), task.key]
+            assert one["sha256"] == sha
+            assert one["description"]["image"]["path"] == str(path)
+            known = before.get((sha, task.key))
+            assert known is None or one["description"]["caption"] == known
+    count = len(records(tmp_path / "out"))
+    again = run(**asked, skip_existing=False)
+    assert (again.described, again.records) == (0, 0), "nothing twice"
+    change(pictures)
+    assert run(**asked, skip_existing=False).failed == 0
+    assert len(records(tmp_path / "out")) > count
+    assert run(**asked, skip_existing=False).described == 0
+
+
+def test_watching_sees_files_change_places(
+    run: Callable[..., Summary], pictures: Path, tmp_path: Path
+) -> None:
+    for path in pictures.iterdir():
+        os.utime(path, (1, 1))
+    stop = threading.Event()
+
+    def progress(state: Progress) -> None:
+        if state.done == 7:
+            rotated(pictures, "1.png", "2.png", "3.png")
+            for i, name in enumerate(("1.png", "2.png", "3.png")):
+                os.utime(pictures / name, (i + 5, i + 5))
+        if state.done == 10:
+            stop.set()
+
+    summary = run(watch=True, poll=0.05, stop=stop, progress=progress, skip_existing=False)
+    assert (summary.failed, summary.described, summary.copied) == (0, 10, 3)
+    latest = {r["source"]: r["sha256"] for r in records(tmp_path / "out")}
+    for path in pictures.iterdir():
+        assert latest[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_one_file_under_several_spellings_is_one_record(
+    run: Callable[..., Summary], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("pictures")
+    assert run("pictures", "./pictures", pictures, "link").records == 7
+    monkeypatch.chdir(pictures)
+    for source in (".", "../pictures", pictures, "../link", "*.png"):
+        summary = run(source, skip_existing=False)
+        assert (summary.records, summary.skipped) == (0, 7)
+    (pictures / "3.png").write_bytes(b"broken")
+    assert run("3.png", skip_existing=False).failed == 1
+    monkeypatch.chdir(tmp_path)
+    assert run("pictures", skip_existing=False).failed == 1
+    assert len(records(tmp_path / "out", "errors.jsonl")) == 1
+    save(pictures / "3.png", 3)
+    run("link", skip_existing=False)
+    assert records(tmp_path / "out", "errors.jsonl") == []
+
+
+def test_the_folder_of_pictures_may_be_the_output(
+    run: Callable[..., Summary], pictures: Path
+) -> None:
+    for _ in range(2):
+        run(out=pictures, on_picture=lambda _: claim(pictures / "annotated"))
+        (pictures / "annotated/0.png").write_bytes(b"ours")
+    assert len(records(pictures)) == 7
+    assert run(out=pictures).skipped == 7
+    (pictures / "own").mkdir()
+    save(pictures / "own/8.png", 80)
+    assert run(out=pictures / "own").described == 8, "photos in it too, others' or one's own"
+
+
+def test_what_is_passed_over_and_what_is_wrong_is_said(
+    run: Callable[..., Summary], pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "raw.dng").touch()
+    (tmp_path / "empty").mkdir()
+    summary = run(pictures, tmp_path / "empty", tmp_path / "gone.png")
+    assert summary.passed_over == "1 file of other kinds (.dng) was passed over"
+    assert (summary.described, summary.failed) == (7, 2)
+    assert [p.rpartition("/")[2] for p in summary.problems] == [
+        "empty: no pictures in it", "gone.png: no such file",
+    ]  # fmt: skip
+    for _ in range(2):
+        run(pictures, tmp_path / "empty")
+        assert len(records(tmp_path / "out", "errors.jsonl")) == 2, "told once"
+    save(tmp_path / "empty/1.png", 70)
+    save(tmp_path / "gone.png", 71)
+    assert run(pictures, tmp_path / "empty", tmp_path / "gone.png").failed == 0
+    assert records(tmp_path / "out", "errors.jsonl") == []
+
+
 def test_new_pictures_are_added(
     run: Callable[..., Summary], pictures: Path, tmp_path: Path
 ) -> None:
@@ -367,7 +512,7 @@ def test_an_error_in_any_stage_stops_all_and_comes_out_once(
         elif stage == "disk":
             patch.setattr("kosmoscope.batch.journal.os.write", broken)
         elif stage == "sources":
-            patch.setattr("kosmoscope.batch.walk.os.scandir", broken)
+            patch.setattr("kosmoscope.batch.sources.walk", broken)
         else:
             changes["on_picture" if stage == "hook" else "progress"] = broken
         with pytest.raises(BrokenError) as caught:

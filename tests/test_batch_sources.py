@@ -13,7 +13,9 @@ import pytest
 
 from kosmoscope.batch import Source, find_pictures, watch_pictures
 from kosmoscope.batch.names import json_line, named, path_in
+from kosmoscope.batch.passed import PassedOver, claim_results
 from kosmoscope.errors import InputError, OptionError
+from kosmoscope.files.marker import claim, mark
 from kosmoscope.files.text import utf8
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="names that Windows cannot have")
@@ -102,7 +104,7 @@ def test_a_deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chdir(tmp_path)
     try:
         found = paths("d")  # no RecursionError; too deep a folder is said to be unreadable
-        assert not found or "the folder cannot be read" in found[-1]
+        assert "the folder cannot be read" in found[-1] or found == ["d: no pictures in it"]
     finally:
         for _ in range(depth):
             os.chdir("d")
@@ -144,7 +146,7 @@ def test_a_folder_that_vanishes(tree: Path) -> None:
         ("sub/**/[yz].*", ["sub/deep/y.tif", "sub/z.webp"]),
         ("./[ab].*", ["a.PNG", "b.jpg"]),
         ("*.doc", ["*.doc: no match"]),
-        ("n*", ["n*: matches 1 files, none with a picture's extension"]),
+        ("n*", ["n*: no pictures match; 1 file of other kinds (.txt) was passed over"]),
     ],
 )
 def test_patterns(tree: Path, pattern: str, expected: list[str]) -> None:
@@ -204,7 +206,7 @@ def test_json_lines(tree: Path) -> None:
 def test_standard_input(tree: Path) -> None:
     assert paths("-", stdin=b"b.jpg\nsub\n") == ["b.jpg", "sub/deep/y.tif", "sub/z.webp"]
     assert paths("-", stdin=b"a\nb\0-x.jpg\0") == ["a\nb", "-x.jpg"]
-    assert paths("-", stdin=b"") == []
+    assert paths("-", stdin=b"") == ["<stdin>: no paths in it"]
     assert paths("-", stdin=b"\x89PNG\r\n\x1a\n...")[0].startswith("<stdin>: this is PNG")
 
 
@@ -276,3 +278,91 @@ def test_watching_waits_until_a_file_has_settled(tree: Path) -> None:
     assert list(found) == [None]
     with pytest.raises(OptionError, match="cannot be watched"):
         next(watch_pictures(["-"]))
+
+
+def said(*sources: str | Path) -> str:
+    passed = PassedOver()
+    list(find_pictures(sources, passed=passed))
+    return str(passed)
+
+
+def test_a_file_under_several_spellings_is_one(tree: Path) -> None:
+    (tree / "list.txt").write_text(f"sub/../b.jpg\n{tree}/b.jpg\n")
+    assert paths("b.jpg", "./b.jpg", tree / "b.jpg", "@list.txt", "*.jpg", ".") == [
+        "b.jpg", "./a.PNG", "./c.d/e.gif", "./sub/deep/y.tif", "./sub/z.webp",
+    ]  # fmt: skip
+    assert paths("sub", "./sub/", "sub/deep/..", tree / "sub") == ["sub/deep/y.tif", "sub/z.webp"]
+
+
+@POSIX
+def test_a_folder_behind_a_link_is_the_same_and_a_link_to_a_file_is_not(tree: Path) -> None:
+    (tree / "link").symlink_to("sub")
+    assert paths("sub", "link") == ["sub/deep/y.tif", "sub/z.webp"]
+    (tree / "other.jpg").symlink_to("b.jpg")
+    assert paths("b.jpg", "other.jpg") == ["b.jpg", "other.jpg"]
+
+
+def test_what_kosmoscope_wrote_is_no_photo(tree: Path) -> None:
+    for name in ("out/annotated/1.jpg", "sub/drawn.jpg", "sub/cut\nout.png"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    claim(tree / "drawn")
+    mark(tree / "out/annotated")
+    claim(tree / "sub").note(tree / "sub/drawn.jpg", tree / "sub/cut\nout.png")
+    for name in ("out/annotated/1.jpg", "drawn/2.jpg", "sub/drawn.jpg", "sub/cut\nout.png"):
+        (tree / name).touch()
+    expected = ["a.PNG", "b.jpg", "c.d/e.gif", "sub/deep/y.tif", "sub/z.webp"]
+    assert paths(".") == [f"./{name}" for name in expected]
+    assert sorted(paths("**")) == expected
+    assert paths("sub") == ["sub/deep/y.tif", "sub/z.webp"], "a folder of others, named or not"
+    assert said("drawn", ".") == (
+        "1 file of other kinds (.txt), 2 folders that kosmoscope wrote, 2 pictures that kosmoscope "
+        "wrote were passed over"
+    )
+    assert paths("drawn") == paths("drawn/*.jpg") == ["drawn/2.jpg"], "but who names it means it"
+    assert paths("drawn/2.jpg") == ["drawn/2.jpg"]
+
+
+def test_what_version_0_1_wrote_is_no_photo(tree: Path) -> None:
+    files = {
+        "out/run.json": '{"format": 1, "model": {}}', "out/results.jsonl": "",
+        "out/annotated/1.jpg": "", "out/gallery/thumbs/1.jpg": "", "out/segments/1.png": "",
+        "out/export-yolo/data/1.jpg": "", "out/mine.jpg": "",
+        "seg/segment-settings.json": "{}", "seg/a-labels.png": "", "seg/a-overlay.jpg": "",
+        "seg/a-1-a-dog.png": "", "seg/own.png": "", f"g/thumbs/{'ab' * 12}-480.webp": "",
+        "e/.kosmoscope-export": "{}", "e/data/1.jpg": "",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    assert paths("out", "seg", "g") == [
+        "out/mine.jpg", "seg/own.png", "g: no pictures in it; 1 picture that kosmoscope wrote was "
+        "passed over",
+    ]  # fmt: skip
+    assert not [p for p in paths(".") if p.startswith("./e/")]
+    claim_results(tree / "out")
+    (tree / "out/run.json").write_text('{"format": 1, "model": {}, "folder": "x"}')
+    (tree / "out/more").mkdir()
+    (tree / "out/more/1.jpg").touch()
+    assert paths("out") == ["out/mine.jpg", "out/more/1.jpg"], "it is marked when it is taken over"
+
+
+def test_a_source_that_stands_for_nothing_is_a_problem(tree: Path) -> None:
+    (tree / "empty/below").mkdir(parents=True)
+    (tree / "others").mkdir()
+    for name in ("a.dng", "b.DNG", "c.mp4", "README"):
+        (tree / "others" / name).touch()
+    (tree / "list.txt").write_text("\n\n")
+    (tree / "table.csv").write_text("path\n")
+    assert paths("empty", "b.jpg", "@list.txt", "table.csv", "others", "others/*.dng", "no*") == [
+        "empty: no pictures in it",
+        "b.jpg",
+        "list.txt: no paths in it",
+        "table.csv: no paths in it",
+        "others: no pictures in it; 4 files of other kinds (.dng, .mp4, no extension) were passed "
+        "over",
+        "others/*.dng: no pictures match; 1 file of other kinds (.dng) was passed over",
+        "no*: no pictures match; 1 file of other kinds (.txt) was passed over",
+    ]
+    assert said("others", "./others", "b.jpg") == (
+        "4 files of other kinds (.dng, .mp4, no extension) were passed over"
+    )

@@ -35,8 +35,8 @@ def chosen(
     Args:
         descriptions: any number, of any pictures. Without `merge_iou` they are passed on as they
             come, otherwise all are gathered first.
-        min_score: leave out boxes with a lower score. Boxes without a score stay: they were given,
-            or read from text that has none.
+        min_score: leave out boxes with a lower `Box.shown_score`. Boxes without one stay: they
+            were given, or read from text that has none.
         merge_iou: of boxes of one class that several descriptions of a picture have, and that
             overlap at least so much, keep the one with the highest score. Boxes of one description
             are several things, and stay.

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from kosmoscope._version import __version__
 from kosmoscope.batch.decoding import Keep
 from kosmoscope.batch.interrupt import CleanStop, Interrupted
+from kosmoscope.batch.passed import PassedOver
 from kosmoscope.batch.pipeline import AHEAD, BATCH_SIZE, OnPicture, describe_pictures
 from kosmoscope.batch.sources import STDIN, Source, find_pictures, watch_pictures
 from kosmoscope.batch.store import Store
@@ -52,6 +53,10 @@ class Summary:
     """Stopped by SIGINT or `stop` before its end; the same call goes on from there."""
     repaired: tuple[str, ...]
     """What a kill had left behind and was put right, in words."""
+    problems: tuple[str, ...] = ()
+    """The first errors, in words; errors.jsonl has all."""
+    passed_over: str = ""
+    """Files of other kinds in the folders, and what kosmoscope wrote there, in words."""
 
 
 def run_batch(
@@ -79,7 +84,7 @@ def run_batch(
         scope: the model, or what loads it; called once the folder is known to be usable.
         sources: as `find_pictures` takes them.
         tasks: asked about every picture, which is encoded once.
-        out: the folder; created if need be, and never entered in search of pictures.
+        out: the folder; created if need be. What it writes there is never taken for a picture.
         options: of the generation.
         on_picture: called on the writer's thread with each new result before it is written, so
             that what it makes is there when the result counts; after a kill it may be called again
@@ -113,8 +118,14 @@ def run_batch(
     chosen = options or GenerationOptions()
     workers = thread_count(decoders)
     ended = stop or threading.Event()
-    found: Iterator[Source | None] = find_pictures(sources, exclude=[out], stdin=stdin)
+    passed = PassedOver()
+    hidden: list[Path] = []
+    found: Iterator[Source | None] = find_pictures(
+        sources, exclude=hidden, stdin=stdin, passed=passed
+    )
     with Store(out, wanted, chosen, overwrite=overwrite) as store:
+        if store.claim.whole:  # otherwise there are photos of somebody in it
+            hidden.append(out)
         loaded = scope if isinstance(scope, Scope) else scope()
         check_prompts(loaded, store.tasks)
         store.begin(_model(loaded), _about(store, sources, batch_size))
@@ -123,7 +134,7 @@ def run_batch(
             sink = StoreSink(store, recheck=not skip_existing, progress=progress)
             try:
                 if watch:
-                    found = watch_pictures(sources, exclude=[out], poll=poll, stop=ended)
+                    found = watch_pictures(sources, exclude=hidden, poll=poll, stop=ended)
                 elif not piped:
                     # Paths only: for the progress to know the end.
                     listed = stopping.run(lambda: list(found))
@@ -157,6 +168,8 @@ def run_batch(
         rate=sink.rate,
         interrupted=state == "interrupted",
         repaired=store.repaired,
+        problems=tuple(sink.problems),
+        passed_over=str(passed),
     )
 
 
@@ -167,7 +180,7 @@ def _end(store: Store, sink: StoreSink, state: str) -> None:
         # Else the figures of the last run that did something stay.
         values |= {"seconds": round(sink.seconds, 3), "rate": round(sink.rate, 3)}
     try:
-        store.settle()
+        store.settle(finished=state == "finished")
         store.write_run(values)
     except Exception:
         store.run.update(values)

@@ -7,12 +7,13 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from kosmoscope.batch.lists import LIST_EXTENSIONS, check_list, read_list, read_stream
+from kosmoscope.batch.passed import PassedOver
 from kosmoscope.batch.walk import (
     FoundPath,
     Identity,
@@ -59,19 +60,22 @@ def find_pictures(
     *,
     exclude: Sequence[Path] = (),
     stdin: BinaryIO | None = None,
+    passed: PassedOver | None = None,
 ) -> Iterator[Source]:
     """Yield what is to be described, each file once, in an order that only the input decides.
 
     A source is a file (any name), a folder (recursive; pictures by their extension; hidden ones
-    skipped; loops of links end), a pattern (``*``, ``?``, ``[...]``, ``**``) unless a file has
-    that very name, a list (``@file``, or a .csv, .tsv, .jsonl or .ndjson file), or ``-``: paths on
-    standard input. A file whose name begins with ``@`` is given as ``./@name``. Nothing is opened
-    but lists; memory is a set of paths.
+    skipped, and what kosmoscope wrote; loops of links end), a pattern (``*``, ``?``, ``[...]``,
+    ``**``) unless a file has that very name, a list (``@file``, or a .csv, .tsv, .jsonl or .ndjson
+    file), or ``-``: paths on standard input. A file whose name begins with ``@`` is given as
+    ``./@name``. One that stands for nothing is a source with a problem. Nothing is opened but
+    lists; memory is a set of paths.
 
     Args:
         sources: in order.
-        exclude: folders that are not entered, such as the output's.
+        exclude: folders that are not entered, unless they are sources.
         stdin: read for ``-``; the process's own if None.
+        passed: told what is passed over: files of other kinds, what kosmoscope wrote.
 
     Raises:
         InputError: a list cannot be opened (at once, not when it is reached).
@@ -86,18 +90,19 @@ def find_pictures(
         path = _list_path(text)
         if path is not None:
             check_list(path)
-    return _find(given, exclude, stdin)
+    return _find(given, exclude, stdin, PassedOver() if passed is None else passed)
 
 
 def _find(
-    given: Sequence[str], exclude: Sequence[Path], stdin: BinaryIO | None
+    given: Sequence[str], exclude: Sequence[Path], stdin: BinaryIO | None, passed: PassedOver
 ) -> Iterator[Source]:
     # Asked now, not when the call was made: the output's folder may have come in between.
     hidden = {own for own in map(identity, exclude) if own is not None}
+    search = _Search(hidden, stdin, passed)
     seen: set[str] = set()
     real: dict[str, str] = {}
     for text in given:
-        for found in _expand(text, hidden, stdin):
+        for found in search.expand(text):
             key = place(found.path, real=real)
             if key not in seen:
                 seen.add(key)
@@ -153,47 +158,65 @@ def _list_path(text: str) -> str | None:
     return None
 
 
-def _expand(text: str, exclude: set[Identity], stdin: BinaryIO | None) -> Iterator[FoundPath]:
-    if text == STDIN:
-        stream = stdin or (sys.stdin.buffer if sys.stdin is not None else None)
-        if stream is None:
-            yield FoundPath("<stdin>", "standard input is closed; expected paths, one a line")
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What sources stand for."""
+
+    exclude: set[Identity]
+    stdin: BinaryIO | None
+    passed: PassedOver
+
+    def expand(self, text: str) -> Iterator[FoundPath]:
+        if text == STDIN:
+            stream = self.stdin or (sys.stdin.buffer if sys.stdin is not None else None)
+            if stream is None:
+                yield FoundPath("<stdin>", "standard input is closed; expected paths, one a line")
+                return
+            yield from self.listed("<stdin>", read_stream(stream))
             return
-        for item in read_stream(stream):
-            yield from [item] if item.problem else _place(item.path, exclude)
-        return
-    path = _list_path(text)
-    if path is not None:
-        for item in read_list(path):
-            yield from [item] if item.problem else _place(item.path, exclude)
-        return
-    if is_pattern(text) and not is_there(text):
-        yield from _glob(text, exclude)
-        return
-    yield from _place(text, exclude)
-
-
-def _place(path: str, exclude: set[Identity]) -> Iterator[FoundPath]:
-    """A file or a folder. What is neither is found out by who reads it."""
-    if not _is(path, stat.S_ISDIR):
-        yield FoundPath(path)
-        return
-    for found in walk(path, exclude):
-        if found.problem or is_picture_name(found.path):
-            yield found
-
-
-def _glob(pattern: str, exclude: set[Identity]) -> Iterator[FoundPath]:
-    others = pictures = 0
-    for found in glob(pattern, exclude):
-        if found.problem or is_picture_name(found.path):
-            pictures += 1
-            yield found
+        path = _list_path(text)
+        if path is not None:
+            yield from self.listed(path, read_list(path))
+        elif is_pattern(text) and not is_there(text):
+            yield from self.glob(text)
         else:
-            others += 1
-    if not pictures:
-        what = f"matches {others} files, none with a picture's extension" if others else "no match"
-        yield FoundPath(pattern, what)
+            yield from self.place(text)
+
+    def listed(self, name: str, items: Iterable[FoundPath]) -> Iterator[FoundPath]:
+        empty = True
+        for item in items:
+            empty = False
+            yield from [item] if item.problem else self.place(item.path)
+        if empty:
+            yield FoundPath(name, "no paths in it")
+
+    def place(self, path: str) -> Iterator[FoundPath]:
+        """A file or a folder. What is neither is found out by who reads it."""
+        if not _is(path, stat.S_ISDIR):
+            yield FoundPath(path)
+            return
+        passed, empty = PassedOver(), True
+        for found in walk(path, self.exclude, passed=passed):
+            if found.problem or is_picture_name(found.path):
+                empty = False
+                yield found
+            else:
+                passed.other(found.path)
+        self.passed.add(passed)
+        if empty:
+            yield FoundPath(path, f"no pictures in it{f'; {passed}' if passed else ''}")
+
+    def glob(self, pattern: str) -> Iterator[FoundPath]:
+        passed, empty = PassedOver(), True
+        for found in glob(pattern, self.exclude, passed):
+            if found.problem or is_picture_name(found.path):
+                empty = False
+                yield found
+            else:
+                passed.other(found.path)
+        self.passed.add(passed)
+        if empty:
+            yield FoundPath(pattern, f"no pictures match; {passed}" if passed else "no match")
 
 
 def _is(path: str, kind: Callable[[int], bool]) -> bool:

@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -22,13 +21,14 @@ from typing import Any, NamedTuple, Self
 from kosmoscope.batch.journal import Journal
 from kosmoscope.batch.names import json_line, named
 from kosmoscope.batch.origins import Origins
+from kosmoscope.batch.passed import claim_results
+from kosmoscope.batch.settings import as_json, differences
 from kosmoscope.batch.sources import Source
 from kosmoscope.batch.tasks import Task
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import FolderMismatchError, InputError, OutputError
 from kosmoscope.files.checked import json_object
 from kosmoscope.files.locks import locked
-from kosmoscope.files.marker import claim
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import write_file
 
@@ -93,10 +93,13 @@ class Store:
         self._owners: dict[bytes, Owner] = {}
         self._drawing: set[tuple[str, str]] = set()
         self._stale = False
+        # Sources that stood for nothing: an empty folder has no picture whose success would
+        # remove the error, so each run says anew whether it is true.
+        self._unasked: set[str] = set()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            claim(self.folder)
+            self.claim = claim_results(self.folder)
             stack.enter_context(locked(self.folder))
             self.run = self._read_run()
             if not self._overwrite:
@@ -143,7 +146,7 @@ class Store:
             "format": FORMAT,
             "folder": str(self.folder.resolve()),
             "model": self._model,
-            "options": _plain(asdict(self._options)),
+            "options": as_json(self._options),
             "tasks": [task.to_dict() for task in self.tasks],
             **values,
             "counts": {
@@ -248,6 +251,7 @@ class Store:
             self._drawing.add((key, error))
             record["stage"] = stage
         else:
+            self._unasked.discard(key)
             if self.failures.get(key) == (kind, error):
                 return False
             self._stale |= key in self.failures
@@ -256,8 +260,16 @@ class Store:
         self._errors.sync()
         return True
 
-    def settle(self) -> None:
-        """Drop errors that are no longer true from errors.jsonl, in one step."""
+    def settle(self, *, finished: bool = False) -> None:
+        """Drop errors that are no longer true from errors.jsonl, in one step.
+
+        Args:
+            finished: all sources of this run were asked.
+        """
+        if finished and self._unasked:
+            for key in self._unasked:
+                self.failures.pop(key, None)
+            self._unasked, self._stale = set(), True
         if not self._stale:
             return
         self._errors.close()
@@ -270,10 +282,13 @@ class Store:
         self._stale = False
 
     def _true(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+        told = set()
         for record in records:
-            current = self.failures.get(self._key(record))
-            if record.get("stage") or current == (record["kind"], record["error"]):
+            key = self._key(record)
+            true = self.failures.get(key) == (record["kind"], record["error"]) and key not in told
+            if record.get("stage") or true:
                 yield json_line(record)
+                told.add(key)
 
     def _open(self, name: str) -> Journal:
         journal = Journal(self.folder / name)
@@ -326,20 +341,9 @@ class Store:
         """Refuse what does not go with the results that are there, naming each difference."""
         if not self.run:
             return
-        parts = []
-        had = self.run.get("model", {})
-        if any(had.get(n) != model[n] for n in ("source_sha256", "precision") if n in model):
-            parts.append(f"the model was {_called(had)}, is now {_called(model)}")
-        old, new = self.run.get("options", {}), _plain(asdict(self._options))
-        parts += [
-            f"{name} was {old.get(name)!r}, is now {new.get(name)!r}"
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        ]
         before = [task.get("key") for task in self.run.get("tasks", [])]
         now = {task.key: task for task in self.tasks}
-        parts += [f"task {key} is new" for key in now if key not in before]
-        parts += [f"task {key} is missing" for key in before if key not in now]
+        parts = differences(self.run, model, self._options, list(now))
         if parts:
             raise FolderMismatchError(
                 f"{shown_name(self.folder)}: holds results of another run: "
@@ -374,15 +378,6 @@ class Store:
                 self._stale = True  # it went well later, and then came a kill
             else:
                 self.failures[key] = (kind, error)
+                if kind == InputError.__name__:
+                    self._unasked.add(key)
         self.settle()
-
-
-def _called(model: Mapping[str, Any]) -> str:
-    """Name a model so that two of the same name, trained or rounded otherwise, are told apart."""
-    source = str(model.get("source_sha256"))[:8]
-    return f"{model.get('name')} ({model.get('precision')}, source {source})"
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: lists for tuples."""
-    return json.loads(json.dumps(value))

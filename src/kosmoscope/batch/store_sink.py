@@ -14,6 +14,9 @@ from kosmoscope.files.text import utf8
 from kosmoscope.results import Description
 from kosmoscope.types import Timing
 
+SHOWN_PROBLEMS = 5
+"""So many errors are told at the end of a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -50,6 +53,8 @@ class StoreSink(Sink):
         """Sources in all, if that is known."""
         self.described = self.copied = self.skipped = self.failed = self.records = 0
         self.began = time.monotonic()
+        self.problems: list[str] = []
+        """The first errors of this run, in words."""
         self._store, self._recheck, self._progress = store, recheck, progress
 
     def plan(self, window: Sequence[Source], contents: ContentsOf) -> Sequence[Source]:
@@ -108,6 +113,8 @@ class StoreSink(Sink):
     def fail(self, failed: Failed) -> None:
         """Write down why a source has no result."""
         self._store.fail(failed.source, failed.kind, utf8(failed.error), stage=failed.stage)
+        if len(self.problems) < SHOWN_PROBLEMS:
+            self.problems.append(failed.error)
         if not failed.stage:
             self.failed += 1
             self._tell(failed.source)

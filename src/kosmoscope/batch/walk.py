@@ -7,6 +7,9 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+from kosmoscope.batch.passed import PassedOver, is_own_folder, own_names
+from kosmoscope.files.places import place
+
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff"}
     | {".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".heic", ".heif"}
@@ -43,21 +46,25 @@ def walk(
     top: str,
     exclude: Container[Identity] = (),
     enter: Callable[[Names], bool] = lambda _: True,
+    passed: PassedOver | None = None,
 ) -> Iterator[FoundPath]:
     """Yield the files below a folder, folder by folder, sorted by the bytes of their names.
 
     Links to folders are followed, each real folder is entered once: a loop ends. What begins with
-    a dot is skipped. Files are not looked at: a dangling link or a pipe is yielded as well.
+    a dot is skipped, and so is what kosmoscope wrote; but `top` itself is meant, whatever it is.
+    Files are not looked at: a dangling link or a pipe is yielded as well.
 
     Args:
         top: the folder.
-        exclude: folders that are not entered.
+        exclude: folders below it that are not entered.
         enter: told the names from `top` to a folder, says whether to enter it.
+        passed: told what kosmoscope wrote and is skipped.
     """
+    passed = PassedOver() if passed is None else passed
     visited: set[Identity] = set()
     # A stack of its own: folders may be nested deeper than Python's calls.
     levels: list[tuple[Names, Iterator[os.DirEntry[str] | FoundPath]]]
-    levels = [((), _entries(top, exclude, visited))]
+    levels = [((), _entries(top, (), visited, passed, named=True))]
     while levels:
         names, entries = levels[-1]
         for entry in entries:
@@ -69,14 +76,19 @@ def walk(
                 continue
             below = (*names, entry.name)
             if enter(below):
-                levels.append((below, _entries(entry.path, exclude, visited)))
+                levels.append((below, _entries(entry.path, exclude, visited, passed)))
                 break
         else:
             levels.pop()
 
 
 def _entries(
-    folder: str, exclude: Container[Identity], visited: set[Identity]
+    folder: str,
+    exclude: Container[Identity],
+    visited: set[Identity],
+    passed: PassedOver,
+    *,
+    named: bool = False,
 ) -> Iterator[os.DirEntry[str] | FoundPath]:
     own = identity(folder)
     if own is not None and (own in visited or own in exclude):
@@ -89,7 +101,20 @@ def _entries(
     except OSError as e:
         yield FoundPath(folder, f"the folder cannot be read: {e.strerror or e}")
         return
-    yield from (e for e in entries if not e.name.startswith("."))
+    names = {entry.name for entry in entries}
+    if not named and is_own_folder(folder, names):
+        passed.folders.add(place(folder))
+        return
+    own_name = own_names(folder, names)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not own_name(entry.name):
+            yield entry
+        elif _is_folder(entry):
+            passed.folders.add(place(entry.path))
+        else:
+            passed.pictures.add(place(entry.path))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -104,10 +129,13 @@ def is_pattern(text: str) -> bool:
     return any(c in text for c in "*?[")
 
 
-def glob(pattern: str, exclude: Container[Identity] = ()) -> Iterator[FoundPath]:
+def glob(
+    pattern: str, exclude: Container[Identity] = (), passed: PassedOver | None = None
+) -> Iterator[FoundPath]:
     """Yield the files that a pattern matches, and those below folders that it matches.
 
-    ``*``, ``?`` and ``[...]`` within a name, ``**`` for any number of folders.
+    ``*``, ``?`` and ``[...]`` within a name, ``**`` for any number of folders. `exclude` and
+    `passed` are those of `walk`.
     """
     parts = [p for p in pattern.replace(os.sep, "/").split("/") if p not in ("", ".")]
     first = next(i for i, p in enumerate(parts) if is_pattern(p))
@@ -121,7 +149,10 @@ def glob(pattern: str, exclude: Container[Identity] = ()) -> Iterator[FoundPath]
     def below_match(names: Names) -> bool:
         return any(_matches(names[:i], wanted) for i in range(1, len(names) + 1))
 
-    for found in walk(top, exclude, lambda n: below_match(n) or _may_match(n, wanted)):
+    def enter(names: Names) -> bool:
+        return below_match(names) or _may_match(names, wanted)
+
+    for found in walk(top, exclude, enter, passed):
         path = found.path if base else found.path[prefix:]
         names = tuple(found.path[prefix:].replace(os.sep, "/").split("/"))
         if found.problem or below_match(names):

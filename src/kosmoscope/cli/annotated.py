@@ -101,7 +101,7 @@ class Annotator:
             self._claim = claim(self.folder)
         self._claim.note(target)
         if self.format is ImageFormat.SVG:
-            href = picture_address(source, self.folder)
+            href = picture_address(description.image.path, self.folder)
             write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
         picture = read_image(source)

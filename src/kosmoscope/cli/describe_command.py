@@ -12,6 +12,7 @@ from kosmoscope.cli.folder_options import FolderOptions
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands, changed_flags
 from kosmoscope.cli.picture_sources import expanded
+from kosmoscope.cli.result_options import check_folder
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 
@@ -87,6 +88,8 @@ def describe(
     [cyan]kosmoscope describe photos -o out --prompt brief --ground "a dog" --gallery[/]
     [cyan]curl -s https://example.org/photo.jpg | kosmoscope describe -[/]
     """
+    check_folder(output, "--output")
+    check_folder(save, "--save")
     if output is not None and format is not Format.TEXT:
         raise OptionError("--format goes without --output, which writes JSON lines of its own")
     if output is not None and save is not None:

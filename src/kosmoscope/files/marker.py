@@ -54,9 +54,7 @@ def claim(folder: Path) -> Claim:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with os.scandir(folder) as entries:
-            empty = next(entries, None) is None
-        if empty:
+        if not any(folder.iterdir()):
             mark(folder)
     except OSError as e:
         raise output_error(folder, e) from e
