@@ -151,11 +151,11 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
     png = ("--image-format", "png")
     saved = run("describe", *SHORT, *pictures[:3], "--save", tmp_path / "saved", *png)
     assert saved.exit_code == 0
-    assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == [p.name for p in pictures[:3]]
+    assert sorted(p.name for p in (tmp_path / "saved").glob("[!.]*")) == [p.name for p in pictures[:3]]
     made = run("describe", *SHORT, *pictures[:3], "-o", tmp_path / "out", "--annotate", *png)
     assert made.exit_code == 0
-    drawn = sorted((tmp_path / "out" / "annotated").iterdir())
-    for one, other in zip(sorted((tmp_path / "saved").iterdir()), drawn, strict=True):
+    drawn = sorted((tmp_path / "out" / "annotated").glob("[!.]*"))
+    for one, other in zip(sorted((tmp_path / "saved").glob("[!.]*")), drawn, strict=True):
         assert one.read_bytes() == other.read_bytes()
     piped = run(
         "describe", *SHORT, "-", pictures[1], "--save", tmp_path / "piped", "-f", "json",
@@ -164,7 +164,7 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
     assert piped.exit_code == 1
     assert piped.stderr == "error: <stdin>: no such file\n"
     assert [d.image.path for d in results(piped.stdout)] == ["<stdin>", str(pictures[1])]
-    assert [p.name for p in (tmp_path / "piped").iterdir()] == ["01.jpg"]
+    assert [p.name for p in (tmp_path / "piped").glob("[!.]*")] == ["01.jpg"]
 
 
 def test_a_folder_is_no_picture_to_ask_about(pictures: list[Path]) -> None:
@@ -179,7 +179,7 @@ def test_a_name_that_is_not_utf8_is_annotated(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("no such names here")
     result = run("describe", *SHORT, path, "-o", tmp_path / "out", "--annotate")
-    assert (result.exit_code, len(list((tmp_path / "out" / "annotated").iterdir()))) == (0, 1)
+    assert (result.exit_code, len(list((tmp_path / "out" / "annotated").glob("[!.]*")))) == (0, 1)
     assert not (tmp_path / "out" / "errors.jsonl").read_bytes()
     record = json.loads((tmp_path / "out" / "results.jsonl").read_bytes())
     assert record["description"]["image"]["path"] == record["source"]
