@@ -163,10 +163,34 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
         "describe", *SHORT, "-", pictures[1], "--save", tmp_path / "piped", "-f", "json",
         input=gone.read_bytes(),
     )  # fmt: skip
-    assert piped.exit_code == 1
-    assert piped.stderr == "error: <stdin>: no such file\n"
+    assert (piped.exit_code, piped.stderr) == (0, "")
     assert [d.image.path for d in results(piped.stdout)] == ["<stdin>", str(pictures[1])]
-    assert [p.name for p in (tmp_path / "piped").glob("[!.]*")] == ["01.jpg"]
+    assert [p.name for p in sorted((tmp_path / "piped").glob("[!.]*"))] == [
+        "01.jpg", "stdin.jpg",
+    ]  # fmt: skip
+    same = run("describe", *SHORT, gone, "--save", tmp_path / "same")
+    assert same.exit_code == 0
+    from_file, from_stdin = tmp_path / "same/00.jpg", tmp_path / "piped/stdin.jpg"
+    assert from_file.read_bytes() == from_stdin.read_bytes()
+    svg = run(
+        "describe", *SHORT, "-", "--save", tmp_path / "svg", "--image-format", "svg",
+        input=gone.read_bytes(),
+    )  # fmt: skip
+    assert svg.exit_code == 2
+    assert "an SVG overlay refers to the picture's file" in svg.stderr
+    empty = run("describe", *SHORT, "-", "--save", tmp_path / "empty", input=b"")
+    assert (empty.exit_code, empty.stderr) == (1, "error: <stdin>: the file is empty (0 bytes)\n")
+
+
+@pytest.mark.parametrize(
+    "call", [("ground", "-", "a dog"), ("refer", "-", "--box", "0,0,1,1"), ("ask", "-", "What?")]
+)
+def test_every_question_takes_a_picture_on_standard_input(
+    pictures: list[Path], call: tuple[str, ...]
+) -> None:
+    asked = run(*call, *SHORT, "-f", "json", input=pictures[0].read_bytes())
+    assert (asked.exit_code, asked.stderr) == (0, "")
+    assert results(asked.stdout)[0].image.path == "<stdin>"
 
 
 def test_a_folder_is_no_picture_to_ask_about(pictures: list[Path]) -> None:
