@@ -26,6 +26,8 @@ class Task:
     """"brief", "detailed" or how the text should begin; the phrase; the question."""
     grounded: bool = True
     """Ask for boxes. A phrase is always asked for with boxes."""
+    tagged: bool = False
+    """The text has tags, as for transformers, which say whether boxes are wanted."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("describe", "ground", "ask"):
@@ -34,11 +36,21 @@ class Task:
             raise PromptError(f"a task to {self.kind} needs a text; got {self.text!r}")
         if self.kind == "ground" and not self.grounded:
             raise OptionError("grounding a phrase without boxes asks for nothing")
+        if self.tagged and (self.kind != "describe" or not self.grounded):
+            raise OptionError("only a description can be tagged, and its tags say the rest")
 
     @classmethod
-    def describe(cls, prompt: str = "brief", *, grounded: bool = True) -> Task:
-        """Describe: "brief", "detailed", or how the text should begin."""
-        return cls("describe", prompt, grounded)
+    def describe(
+        cls, prompt: str = "brief", *, grounded: bool = True, tagged: bool = False
+    ) -> Task:
+        """Describe: "brief", "detailed", or how the text should begin.
+
+        Args:
+            prompt: as `Scope.describe` takes it.
+            grounded: ask for boxes.
+            tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
+        """
+        return cls("describe", prompt, grounded, tagged)
 
     @classmethod
     def ground(cls, phrase: str) -> Task:
@@ -55,10 +67,10 @@ class Task:
         """A name for records and files: lower-case ASCII, the same in every run.
 
         "brief", "detailed", or the kind, the words and 8 digits of a hash, such as
-        "ground-a-red-car-1f2e3d4c"; with "-plain" where no boxes are asked for.
+        "ground-a-red-car-1f2e3d4c"; with "-plain" where no boxes are asked for, and "-tagged".
         """
-        plain = "" if self.grounded else "-plain"
-        if self.kind == "describe" and self.text in _NAMED:
+        plain = "-tagged" if self.tagged else "" if self.grounded else "-plain"
+        if self.kind == "describe" and self.text in _NAMED and not self.tagged:
             return self.text + plain
         words = re.sub(r"[^a-z0-9]+", "-", self.text.lower()).strip("-")[:24].strip("-")
         digest = hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -70,7 +82,7 @@ class Task:
             return ground_prompt(image, self.text)
         if self.kind == "ask":
             return ask_prompt(image, self.text, grounded=self.grounded)
-        return describe_prompt(image, self.text, grounded=self.grounded)
+        return describe_prompt(image, self.text, grounded=self.grounded, tagged=self.tagged)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the key."""

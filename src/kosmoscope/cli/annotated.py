@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ from kosmoscope.files.writing import write_text
 if TYPE_CHECKING:
     from kosmoscope.batch import PictureDone
     from kosmoscope.draw import DrawStyle
+    from kosmoscope.images import Limits
     from kosmoscope.results import Description
 
 QUALITY = 90
@@ -56,6 +58,9 @@ class Annotator:
         quality: of jpg and webp, 1 to 100.
         lasting_names: only a picture's path and the task decide the file's name, so that a batch
             that goes on makes the same ones.
+        limits: of the pictures; None for the standard ones.
+        given: the contents of pictures that cannot be read again, by what they are called.
+        quiet: say nothing about what was left out.
     """
 
     folder: Path
@@ -63,6 +68,9 @@ class Annotator:
     style: DrawStyle | None = None
     quality: int = QUALITY
     lasting_names: bool = False
+    limits: Limits | None = None
+    given: Mapping[str, bytes] = field(default_factory=dict)
+    quiet: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
     _claim: Claim | None = None
 
@@ -84,10 +92,12 @@ class Annotator:
             OutputError: it cannot be written.
         """
         from kosmoscope.draw import DrawStyle, annotate, annotate_svg, picture_address, save_image
-        from kosmoscope.images import read_image
+        from kosmoscope.images import Limits, read_image
 
         style = self.style or DrawStyle()
-        source = Path(description.image.path)
+        given = self.given.get(description.image.path)
+        # Standard input has no name: "<stdin>" is none that every system takes.
+        source = Path(description.image.path if given is None else "stdin")
         ending = f".{self.format.value}"
         if self.lasting_names:
             name = lasting_name(description.image.path, task, room=len(ending))
@@ -95,22 +105,34 @@ class Annotator:
             name = "-".join(filter(None, (free_name(str(source), self._taken), task)))
             name = fitted(name, len(ending))
         target = self.folder / (name + ending)
-        if target.exists() and source.exists() and target.samefile(source):
+        same = given is None and target.exists() and source.exists() and target.samefile(source)
+        if same:
             raise OptionError(f"{target} is the picture itself; choose another folder")
         if self._claim is None:
             self._claim = claim(self.folder)
         self._claim.note(target)
+        if self.format is ImageFormat.SVG and given is not None:
+            raise OptionError(
+                "an SVG overlay refers to the picture's file, and standard input is none; expected "
+                "--image-format jpg, png or webp"
+            )
         if self.format is ImageFormat.SVG:
             href = picture_address(description.image.path, self.folder)
             write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
-        picture = read_image(source)
+        picture = read_image(
+            source if given is None else given,
+            name=description.image.path,
+            limits=self.limits or Limits(),
+        )
         drawn = annotate(picture.rgb, description, style)
         try:
-            notes = save_image(drawn, target, quality=self.quality, exif_from=source)
+            notes = save_image(
+                drawn, target, quality=self.quality, exif_from=source if given is None else None
+            )
         except OptionError as e:
             raise ImageError(one_line(source), str(e)) from e
-        for text in notes:
+        for text in () if self.quiet else notes:
             terminal.note(f"{one_line(source)}: {text}")
         return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,8 @@ import typer
 
 from kosmoscope.cli.annotated import Annotator, ImageFormat, ImageFormatOption
 from kosmoscope.cli.folder_options import FolderOptions
-from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.model_options import ModelOptions, PictureOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands, changed_flags
-from kosmoscope.cli.picture_sources import expanded
 from kosmoscope.cli.result_options import check_folder
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
@@ -57,6 +57,14 @@ def describe(
         list[str] | None,
         typer.Option("--ask", metavar="QUESTION", help="Answer a question."),
     ] = None,
+    tagged: Annotated[
+        bool,
+        typer.Option(
+            "--tagged",
+            help="Each --prompt is written as for transformers, with its tags: "
+            '"<grounding><phrase>It</phrase>".',
+        ),
+    ] = False,
     no_boxes: NoBoxes = False,
     format: FormatOption = Format.TEXT,
     save: Annotated[
@@ -70,6 +78,7 @@ def describe(
     ] = None,
     image_format: ImageFormatOption = ImageFormat.JPG,
     folder: FolderOptions = FolderOptions(),
+    pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
     generation: GenerationOptions = GenerationOptions(),
 ) -> None:
@@ -94,22 +103,30 @@ def describe(
         raise OptionError("--format goes without --output, which writes JSON lines of its own")
     if output is not None and save is not None:
         raise OptionError("--save goes without --output; there it is --annotate")
-    for flag in changed_flags(folder) if output is None else ():
+    for flag in changed_flags(replace(folder, quiet=False)) if output is None else ():
         raise OptionError(f"{flag} goes with --output FOLDER")
+    check_folder(output, "--output")
+    check_folder(save, "--save")
+    if tagged and (no_boxes or not prompt):
+        raise OptionError("--tagged goes with --prompt, whose tags say whether boxes are wanted")
     from kosmoscope.batch import Task
 
     grounded = not no_boxes
-    tasks = [Task.describe(text, grounded=grounded) for text in prompt or ()]
+    tasks = [Task.describe(text, grounded=grounded, tagged=tagged) for text in prompt or ()]
     tasks += [Task.ground(phrase) for phrase in ground or ()]
     tasks += [Task.ask(question, grounded=grounded) for question in ask or ()]
     tasks = tasks or [Task.describe(grounded=grounded)]
+    model = model.quietly(folder.quiet)
     if output is not None:
         from kosmoscope.cli.describe_folder import describe_folder
 
-        describe_folder(sources, tasks, output, folder, model, generation, image_format)
+        describe_folder(sources, tasks, output, folder, pictures, model, generation, image_format)
         return
     from kosmoscope.cli.print_descriptions import print_descriptions
 
-    on_picture = None if save is None else Annotator(save, image_format).draw_all
-    pictures = expanded(sources)
-    print_descriptions(pictures, tasks, model, generation, format, on_picture=on_picture)
+    annotator = None
+    if save is not None:
+        annotator = Annotator(save, image_format, limits=pictures.limits(), quiet=folder.quiet)
+    print_descriptions(
+        sources, tasks, pictures, model, generation, format, annotator=annotator, several=True
+    )

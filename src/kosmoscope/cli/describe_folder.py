@@ -14,7 +14,7 @@ from kosmoscope.cli.annotated import Annotator, ImageFormat
 from kosmoscope.cli.exit_codes import FAILED, INTERRUPTED
 from kosmoscope.cli.folder_options import FolderOptions
 from kosmoscope.cli.gallery_page import GALLERY, make_gallery, segments_in
-from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.model_options import ModelOptions, PictureOptions, naming_options
 from kosmoscope.cli.picture_sources import STDIN
 from kosmoscope.cli.progress import Counter
 from kosmoscope.engine.options import GenerationOptions
@@ -28,6 +28,7 @@ def describe_folder(
     tasks: Sequence[Task],
     out: Path,
     options: FolderOptions,
+    pictures: PictureOptions,
     model: ModelOptions,
     generation: GenerationOptions,
     image_format: ImageFormat,
@@ -39,10 +40,13 @@ def describe_folder(
     """
     if STDIN in sources and (sys.stdin is None or terminal.is_terminal(sys.stdin)):
         raise OptionError("- reads paths from standard input, which is a terminal; pipe them in")
-    annotator = Annotator(out / ANNOTATED, image_format, lasting_names=True)
+    limits = pictures.limits()
+    annotator = Annotator(
+        out / ANNOTATED, image_format, lasting_names=True, limits=limits, quiet=options.quiet
+    )
     with Counter("describing", quiet=options.quiet) as counter:
         summary = run_batch(
-            model.load,
+            lambda: model.load(limits),
             sources,
             tasks,
             out,
@@ -54,6 +58,7 @@ def describe_folder(
             progress=counter,
             batch_size=BATCH_SIZE if options.batch_size is None else options.batch_size,
         )
+    _tell_failures(summary)
     if not options.quiet:
         _tell(summary, watched=options.watch)
     if options.gallery and not (summary.interrupted and not options.watch):
@@ -68,6 +73,14 @@ def describe_folder(
         raise typer.Exit(FAILED)
 
 
+def _tell_failures(summary: Summary) -> None:
+    """Show the first errors, also to those who want no more than errors."""
+    for text in summary.problems:
+        terminal.error(naming_options(text))
+    if summary.failed > len(summary.problems):
+        terminal.error(f"and {summary.failed - len(summary.problems)} more")
+
+
 def _tell(summary: Summary, *, watched: bool) -> None:
     for text in summary.repaired:
         terminal.note(text)
@@ -78,5 +91,7 @@ def _tell(summary: Summary, *, watched: bool) -> None:
         parts.append(f"{summary.failed} failed (see {summary.out / 'errors.jsonl'})")
     rate = f" at {summary.rate:.1f} a second" if summary.described else ""
     terminal.note(f"{', '.join(parts)}{rate}; results in {summary.out / 'results.jsonl'}")
+    if summary.passed_over:
+        terminal.note(summary.passed_over)
     if summary.interrupted and not watched:
         terminal.note("interrupted: the same command goes on from here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def exit_status(run: Callable[[], Any]) -> int:
         with _noted():
             status = run()
     except KosmoscopeError as e:
-        terminal.error(str(e))
+        terminal.error(_as_typed(str(e)))
         wrong_call = isinstance(e, InputError) and not isinstance(e, ImageError)
         return WRONG_CALL if wrong_call else FAILED
     except (KeyboardInterrupt, typer.Abort):
@@ -83,6 +84,12 @@ def _noted() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def _as_typed(message: str) -> str:
+    """Return what the lower rooms say with the options' names: they know arguments alone."""
+    message = re.sub(r"(?<![-\w])overwrite(?![-\w=])", "--overwrite", message)
+    return message.replace("another folder, or --", "another folder (--output), or --")
 
 
 def _usage(error: Any) -> str:

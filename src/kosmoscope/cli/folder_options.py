@@ -33,5 +33,5 @@ declare(
     ),
     watch=Flag("Go on with what comes into the folders, until Ctrl-C."),
     batch_size=Flag("Pictures at the model at the same time."),
-    quiet=Flag("Report errors only.", "--quiet", "-q"),
+    quiet=Flag("Report errors only; also without --output.", "--quiet", "-q"),
 )

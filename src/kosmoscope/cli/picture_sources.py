@@ -13,12 +13,20 @@ from kosmoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Source
+    from kosmoscope.batch.passed import PassedOver
 
-STDIN = "-"
+STDIN, STDIN_NAME = "-", "<stdin>"
 
 
-def expanded(sources: Sequence[str]) -> list[Source]:
-    """Return the pictures that folders, patterns and lists stand for; the rest as it is."""
+def expanded(sources: Sequence[str], passed: PassedOver | None = None) -> list[Source]:
+    """Return the pictures that folders, patterns and lists stand for; the rest as it is.
+
+    A file that is named twice is there twice; one that folders and such have too is there once.
+
+    Args:
+        sources: as they were typed.
+        passed: told what is passed over in folders.
+    """
     from kosmoscope.batch import Source, find_pictures
     from kosmoscope.batch.lists import LIST_EXTENSIONS
     from kosmoscope.batch.walk import is_pattern
@@ -28,7 +36,8 @@ def expanded(sources: Sequence[str]) -> list[Source]:
         path = Path(source)
         several = source.startswith("@") or path.suffix.lower() in LIST_EXTENSIONS or path.is_dir()
         if several or (is_pattern(source) and not os.path.lexists(source)):
-            found += find_pictures([source])
+            known = {one.key for one in found}
+            found += [s for s in find_pictures([source], passed=passed) if s.key not in known]
         else:
             found.append(Source(source))
     return found

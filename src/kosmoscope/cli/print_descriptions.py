@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
+from io import BytesIO
 
 import typer
 from rich.live import Live
@@ -17,15 +17,18 @@ from rich.text import Text
 
 from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Source, Task, describe_pictures
 from kosmoscope.batch.decoding import Failed
-from kosmoscope.batch.pipeline import OnPicture, PictureTask
+from kosmoscope.batch.passed import PassedOver
+from kosmoscope.batch.pipeline import PictureTask
 from kosmoscope.batch.tasks import check_prompts
 from kosmoscope.cli import render, terminal
+from kosmoscope.cli.annotated import Annotator
 from kosmoscope.cli.exit_codes import FAILED
-from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.model_options import ModelOptions, PictureOptions, naming_options
 from kosmoscope.cli.options import Format
-from kosmoscope.cli.picture_sources import STDIN, check_stdin
+from kosmoscope.cli.picture_sources import STDIN, STDIN_NAME, check_stdin, expanded
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.files.text import one_line
+from kosmoscope.images import Limits
 from kosmoscope.prompts import Prompt
 from kosmoscope.results import Description
 from kosmoscope.scope import Finished, Scope, TextDelta
@@ -79,61 +82,80 @@ class Printed(Sink):
 
     def fail(self, failed: Failed) -> None:
         """Report what failed on standard error."""
-        terminal.error(failed.error)
+        terminal.error(naming_options(failed.error))
         self.failed = True
 
 
 def print_descriptions(
-    sources: Sequence[Source],
+    sources: Sequence[str],
     tasks: Sequence[PictureTask],
+    pictures: PictureOptions,
     model: ModelOptions,
     generation: GenerationOptions,
     format: Format,
     *,
     show: Show = show_each,
-    on_picture: OnPicture | None = None,
+    annotator: Annotator | None = None,
+    several: bool = False,
 ) -> None:
     """Ask about pictures and print the answers, picture after picture, in their order.
 
     A picture that cannot be used is reported in its turn, and the rest goes on.
 
     Args:
-        sources: the pictures; `-` is one on standard input.
+        sources: pictures; `-` is one on standard input.
         tasks: asked about every picture.
+        pictures: what they may cost.
         model: which one.
         generation: how.
         format: text for people, or JSON lines.
         show: writes one picture's answers for people.
-        on_picture: called before that, in either format.
+        annotator: draws each before that, in either format.
+        several: sources may be folders, patterns and lists.
 
     Raises:
         typer.Exit: a picture failed.
     """
-    check_stdin([source.path for source in sources])
-    pictures = [
-        replace(source, path="<stdin>", stream=sys.stdin.buffer) if source.path == STDIN else source
-        for source in sources
-    ]
+    check_stdin(sources)
+    limits = pictures.limits()
     for task in tasks:
         task.prompt(b"")  # words that make no prompt are refused before a model is converted
-    scope = model.load()
+    passed = PassedOver()
+    found = expanded(sources, passed) if several else [Source(path) for path in sources]
+    scope = model.load(limits)
     check_prompts(scope, tasks)
     watched = format is Format.TEXT and terminal.is_terminal(sys.stdout)
     # Somebody who watches sees a single text grow; beams have none until the end.
-    growing = watched and len(pictures) == len(tasks) == generation.num_beams == 1
-    sink = Printed(format, show, files=on_picture is not None)
+    growing = watched and len(found) == len(tasks) == generation.num_beams == 1
+    sink = Printed(format, show, files=annotator is not None)
     describe_pictures(
         scope,
-        pictures,
+        _opened(found, limits, annotator),
         tasks,
         generation,
         sink,
-        on_picture=on_picture,
+        on_picture=None if annotator is None else annotator.draw_all,
         generate=partial(_shown_growing, scope, generation) if growing else None,
         batch_size=1 if watched else BATCH_SIZE,
     )
+    if passed and not model.quiet:
+        terminal.note(str(passed))
     if sink.failed:
         raise typer.Exit(FAILED)
+
+
+def _opened(sources: Sequence[Source], limits: Limits, annotator: Annotator | None) -> list[Source]:
+    """Return the sources with standard input read: it comes once, and is drawn on afterwards."""
+    found = []
+    for source in sources:
+        if source.path == STDIN:
+            # One byte more than allowed: the reader says what is wrong with it.
+            data = sys.stdin.buffer.read(limits.max_bytes + 1)
+            source = Source(STDIN_NAME, stream=BytesIO(data))
+            if annotator is not None:
+                annotator.given = {STDIN_NAME: data}
+        found.append(source)
+    return found
 
 
 def _shown_growing(

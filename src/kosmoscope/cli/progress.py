@@ -46,15 +46,16 @@ class Steps(_Shown):
     nothing at all is said where none is needed.
     """
 
-    def __init__(self, waiting: str, conversion: str) -> None:
+    def __init__(self, waiting: str, conversion: str, *, quiet: bool = False) -> None:
         """`waiting` is shown before the first step, `conversion` from then on."""
         super().__init__()
+        self._quiet = quiet
         self._waiting, self._conversion = waiting, conversion
         self._told = False
         self._spinner: _Spinner | None = None
 
     def __enter__(self) -> Self:
-        if terminal.is_terminal(sys.stderr):
+        if not self._quiet and terminal.is_terminal(sys.stderr):
             self._spinner = self._stack.enter_context(_Spinner(self._waiting))
         return self
 
@@ -62,7 +63,7 @@ class Steps(_Shown):
         """A step begins."""
         if self._spinner is not None:
             self._spinner.say(f"{self._conversion}: {step}")
-        elif not self._told:
+        elif not self._told and not self._quiet:
             terminal.note(self._conversion)
         self._told = True
 

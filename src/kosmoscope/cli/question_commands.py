@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kosmoscope.cli.boxes import FractionsOption, PixelsOption, TypedBox, Units, typed_box
-from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.model_options import ModelOptions, PictureOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
@@ -35,6 +35,7 @@ def ground(
         typer.Argument(metavar="PHRASE", help='What to look for, such as "a red car".'),
     ],
     format: FormatOption = Format.TEXT,
+    pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
     generation: GenerationOptions = GenerationOptions(),
 ) -> None:
@@ -47,11 +48,11 @@ def ground(
 
     [cyan]kosmoscope ground photo.jpg "a snowman" "the fire"[/]
     """
-    from kosmoscope.batch import Source, Task
+    from kosmoscope.batch import Task
     from kosmoscope.cli.print_descriptions import print_descriptions, show_phrases
 
     tasks = [Task.ground(phrase) for phrase in phrases]
-    print_descriptions([Source(image)], tasks, model, generation, format, show=show_phrases)
+    print_descriptions([image], tasks, pictures, model, generation, format, show=show_phrases)
 
 
 def refer(
@@ -68,6 +69,7 @@ def refer(
     pixels: PixelsOption = False,
     fractions: FractionsOption = False,
     format: FormatOption = Format.TEXT,
+    pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
     generation: GenerationOptions = GenerationOptions(),
 ) -> None:
@@ -79,10 +81,9 @@ def refer(
     [cyan]kosmoscope refer photo.jpg --pixels --box 160,43,480,384[/]
     """
     typed = typed_box(box, Units.of(pixels=pixels, fractions=fractions))
-    from kosmoscope.batch import Source
     from kosmoscope.cli.print_descriptions import print_descriptions
 
-    print_descriptions([Source(image)], [BoxQuestion(typed)], model, generation, format)
+    print_descriptions([image], [BoxQuestion(typed)], pictures, model, generation, format)
 
 
 def ask(
@@ -101,6 +102,7 @@ def ask(
     fractions: FractionsOption = False,
     no_boxes: NoBoxes = False,
     format: FormatOption = Format.TEXT,
+    pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
     generation: GenerationOptions = GenerationOptions(),
 ) -> None:
@@ -117,14 +119,14 @@ def ask(
     elif pixels or fractions:
         given = "--pixels" if pixels else "--fractions"
         raise OptionError(f"{given} says how --box is to be read; there is no --box")
-    from kosmoscope.batch import Source, Task
+    from kosmoscope.batch import Task
     from kosmoscope.cli.print_descriptions import print_descriptions
 
     grounded = not no_boxes
     task: PictureTask = Task.ask(question, grounded=grounded)
     if typed is not None:
         task = BoxQuestion(typed, question, grounded)
-    print_descriptions([Source(image)], [task], model, generation, format)
+    print_descriptions([image], [task], pictures, model, generation, format)
 
 
 @dataclass(frozen=True, slots=True)
