@@ -127,7 +127,7 @@ def test_annotated_pictures_and_a_gallery(
 ) -> None:
     result = describe(pictures, "--annotate", "--image-format", "png", "--gallery")
     assert result.exit_code == 0
-    drawn = sorted((tmp_path / "out" / "annotated").iterdir())
+    drawn = sorted((tmp_path / "out" / "annotated").glob("[!.]*"))
     assert [p.name[:2] for p in drawn] == ["a-", "b-", "c-"]
     for file in drawn:
         with Image.open(file) as image:

@@ -151,10 +151,12 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
     png = ("--image-format", "png")
     saved = run("describe", *SHORT, *pictures[:3], "--save", tmp_path / "saved", *png)
     assert saved.exit_code == 0
-    assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == [p.name for p in pictures[:3]]
+    assert sorted(p.name for p in (tmp_path / "saved").glob("[!.]*")) == [
+        p.name for p in pictures[:3]
+    ]
     made = run("describe", *SHORT, *pictures[:3], "-o", tmp_path / "out", "--annotate", *png)
     assert made.exit_code == 0
-    drawn = sorted((tmp_path / "out" / "annotated").iterdir())
+    drawn = sorted((tmp_path / "out" / "annotated").glob("[!.]*"))
     for one, other in zip(sorted((tmp_path / "saved").iterdir()), drawn, strict=True):
         assert one.read_bytes() == other.read_bytes()
     piped = run(
