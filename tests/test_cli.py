@@ -18,7 +18,7 @@ from kosmoscope.cli.boxes import Units, typed_box
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import PrecisionName
 from kosmoscope.cli.reference import reference
-from kosmoscope.cli.render import caption, described, size_text
+from kosmoscope.cli.render import boxes, caption, described, size_text
 from kosmoscope.cli.terminal import json_line
 from kosmoscope.errors import BoxError
 from kosmoscope.files.text import one_line
@@ -280,17 +280,38 @@ def test_render_odd_entities() -> None:
         r"p\n.gif  10x20, first of 3",
         r"a\u202ecat[1] [2]dog[3]",
         "",
-        "#  phrase         score  box                      pixels    box score",
-        r"1  a\u202ecat      0.50  0.000,0.000,0.500,0.500  0,0,5,10       0.25",
-        r"                         0.000,0.000,0.500,0.500  0,0,5,10       0.25",
-        r"2  (no phrase)        -  0.000,0.000,0.500,0.500  0,0,5,10       0.25",
-        r"3  dog (cut off)      -  no box",
+        "#  phrase         score  box                      pixels",
+        r"1  a\u202ecat      0.25  0.000,0.000,0.500,0.500  0,0,5,10",
+        r"1  a\u202ecat      0.25  0.000,0.000,0.500,0.500  0,0,5,10",
+        r"2  (no phrase)     0.25  0.000,0.000,0.500,0.500  0,0,5,10",
+        r"3  dog (cut off)         no box",
         "",
         r"! odd\x1b",
         "! cut off; --max-new-tokens allows more",
         "m int8, 2 tokens, 0.00 s",
     ]
     assert caption(_description(entities=())).plain == r"a\u202ecat dog"
+
+
+def test_boxes_are_shown_by_how_sure_they_are() -> None:
+    from rich.console import Console
+
+    def entity(phrase: str, *sure: tuple[float, float | None]) -> Entity:
+        given = tuple(Box.of((0, 0, 0.5, 0.5), (10, 20), s, None, c) for s, c in sure)
+        return Entity(phrase, (0, len(phrase)), given, 0.99)
+
+    found = (entity("a"), entity("b", (0.9, 0.3), (0.1, 0.7)), entity("c", (0.2, 0.95)))
+    console = Console(width=200, force_terminal=True, color_system="standard")
+    with console.capture() as captured:
+        console.print(boxes(found))
+    coloured = captured.get()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines()
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["3", "c", "95"], ["2", "b", "70"], ["2", "b", "30"],
+    ]  # fmt: skip
+    assert lines[0].split() == ["#", "phrase", "right", "box", "pixels"]
+    assert "no box" in lines[4]
+    assert all(c in coloured for c in ("\x1b[32m 95 %", "\x1b[33m 70 %", "\x1b[31m 30 %"))
 
 
 def test_sizes_and_boxes() -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from PIL import Image
 from typer.testing import Result
 
 from cli_runner import POCKET, PROGRAM, run, wait_until
-from kosmoscope.batch import read_results
+from kosmoscope.batch import Task, read_results
 
 SHORT = [*POCKET, "--max-new-tokens", "8"]
 
@@ -127,7 +129,7 @@ def test_annotated_pictures_and_a_gallery(
 ) -> None:
     result = describe(pictures, "--annotate", "--image-format", "png", "--gallery")
     assert result.exit_code == 0
-    drawn = sorted((tmp_path / "out" / "annotated").glob("[!.]*"))
+    drawn = sorted((tmp_path / "out" / "annotated").glob("*.png"))
     assert [p.name[:2] for p in drawn] == ["a-", "b-", "c-"]
     for file in drawn:
         with Image.open(file) as image:
@@ -216,3 +218,144 @@ def test_watching_takes_what_comes_until_interrupted(pictures: Path, tmp_path: P
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 0
     assert b"4 described" in stderr
+
+
+def test_the_same_pictures_from_another_folder_are_not_described_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = run("describe", *SHORT, "pictures", f"./{pictures.name}", pictures, "-o", "out", "-q")
+    assert (first.exit_code, first.stderr) == (0, "")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = run("describe", *SHORT, "../pictures", "-o", "../out", "--annotate", "--gallery")
+    assert again.exit_code == 0
+    assert "0 described, 3 were there already" in again.stderr
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 3
+    found = [r.description.image.path for r in read_results("../out")]
+    assert all(Path(path).is_file() for path in found)
+
+
+def test_what_commands_write_beside_photos_is_not_described(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("describe", *SHORT, "pictures", "-o", "pictures", "--annotate", "-q").exit_code == 0
+    assert run("draw", "pictures", "-o", "pictures/drawn").exit_code == 0
+    assert run("gallery", "pictures", "-o", "pictures/page").exit_code == 0
+    assert run("describe", *SHORT, "pictures/a.png", "--save", "pictures/mine").exit_code == 0
+    assert run("describe", *SHORT, pictures / "a.png", "--save", "pictures").exit_code == 0
+    assert (pictures / "a.jpg").is_file(), "beside the photos"
+    again = run("describe", *SHORT, "pictures", "-o", "pictures")
+    assert again.exit_code == 0
+    assert "0 described, 3 were there already" in again.stderr
+    assert "4 folders that kosmoscope wrote, 1 picture that kosmoscope wrote" in again.stderr
+    assert [n for n, _ in names(pictures)] == ["a.png", "b.jpg", "c.webp"]
+
+
+def test_empty_folders_and_files_of_other_kinds_are_said(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for sink in ((), ("-o", tmp_path / "out"), ("-o", tmp_path / "out", "-q")):
+        nothing = run("describe", *SHORT, tmp_path / "empty", *sink)
+        assert nothing.exit_code == 1
+        assert "error: " in nothing.stderr
+        assert "empty: no pictures in it" in nothing.stderr
+    (pictures / "raw.dng").touch()
+    (pictures / "film.mp4").touch()
+    words = "note: 2 files of other kinds (.dng, .mp4) were passed over"
+    for sink in ((), ("-o", tmp_path / "out2")):
+        told = run("describe", *SHORT, pictures, *sink)
+        assert told.exit_code == 0
+        assert words in told.stderr.splitlines()
+        assert run("describe", *SHORT, pictures, *sink, "-q").stderr == ""
+
+
+def test_errors_name_the_options_that_help(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("describe", *SHORT, pictures, "-o", out, "-q").exit_code == 0
+    other = run("describe", *SHORT, pictures, "-o", out, "-q", "--prompt", "detailed")
+    assert other.exit_code == 1
+    assert other.stderr.endswith("use another folder (--output), or --overwrite\n")
+    for sink in ((), ("-o", tmp_path / "small")):
+        small = run("describe", *SHORT, pictures / "a.png", "--max-pixels", "100", *sink, "-q")
+        assert small.exit_code == 1
+        assert "expected at most 100 (--max-pixels)" in small.stderr
+    asked = run("ask", *SHORT, pictures / "a.png", "What?", "--max-pixels", "100")
+    assert "(--max-pixels)" in asked.stderr
+    assert run("ask", *SHORT, pictures / "a.png", "What?", "--max-pixels", "0").exit_code == 2
+
+
+def test_output_is_never_a_folder_called_dash(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in ("--output", "--save"):
+        refused = run("describe", *SHORT, pictures, option, "-")
+        assert refused.exit_code == 2
+        assert f"{option} -: " in refused.stderr
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_tagged_prompt_is_another_task(pictures: Path, tmp_path: Path) -> None:
+    tagged = "<grounding> An image of"
+    asked = ("--prompt", tagged, "--tagged")
+    result = run("describe", *SHORT, pictures / "a.png", *asked, "-o", tmp_path / "out", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    ((_, key),) = names(tmp_path / "out")
+    assert key.endswith("-tagged")
+    assert key != Task.describe(tagged).key
+    plain = run("describe", *SHORT, pictures / "a.png", "-f", "json")
+    marked = run("describe", *SHORT, pictures / "a.png", *asked, "-f", "json")
+    assert json.loads(marked.stdout)["caption"] == json.loads(plain.stdout)["caption"]
+    for wrong in (("--tagged",), (*asked, "--no-boxes")):
+        assert run("describe", *SHORT, pictures / "a.png", *wrong).exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_names_that_are_not_utf8_come_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xf6lder")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    photo = picture(folder / os.fsdecode(b"caf\xe9.png"), 1)
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(b"none")
+    out = os.fsdecode(b"out\xfc")
+    result = run("describe", *SHORT, ".", "-o", out, "--annotate", "--gallery")
+    assert result.exit_code == 1
+    assert r"bad\udcff.png" in result.stderr, "as Python prints it"
+    for name in ("results.jsonl", "errors.jsonl", "run.json"):
+        text = (Path(out) / name).read_bytes().decode("utf-8")
+        assert r"f\\xf6lder" in text, "escaped, as UTF-8 and JSON can have it"
+        assert "_base64" in text
+    monkeypatch.chdir(tmp_path)
+    (found,) = read_results(folder / out)
+    assert found.description.image.path == str(photo)
+    monkeypatch.chdir(folder)
+    again = run("describe", *SHORT, folder, "-o", out)
+    assert "0 described, 1 were there already, 1 failed" in again.stderr
+    printed = run("describe", *SHORT, photo, "-f", "json", "-q")
+    assert json.loads(printed.stdout)["image"]["path"] == str(photo)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("after", [0.05, 0.2, 0.4, 0.6, 0.9, 1.3])
+def test_ctrl_c_at_any_early_moment_is_no_traceback(
+    pictures: Path, tmp_path: Path, after: float
+) -> None:
+    # Tells when the interpreter has come as far as our code: before that it is not ours to mend.
+    code = "import kosmoscope.cli as c; print(flush=True); c.main()"
+    args = [sys.executable, "-c", code, "describe", *SHORT, *[str(pictures)] * 3, "-o", "out"]
+    with subprocess.Popen(
+        args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        time.sleep(after)
+        child.send_signal(signal.SIGINT)
+        said = child.stderr.read()
+        assert b"Traceback" not in said
+        assert b"ignored" not in said
+        assert child.wait(120) in (130, 0, -signal.SIGINT)

@@ -210,7 +210,10 @@ def _run(photos: Path, **options: Any) -> Evaluation:
 
 def _rounded(facts: PictureFacts) -> PictureFacts:
     """The last bits of a score depend on what is computed together."""
-    boxes = tuple(replace(b, score=round(b.score or 0.0, 6)) for b in facts.boxes)
+    boxes = tuple(
+        replace(b, score=round(b.score or 0.0, 6), phrase_score=round(b.phrase_score or 0.0, 6))
+        for b in facts.boxes
+    )
     return replace(facts, boxes=boxes)
 
 

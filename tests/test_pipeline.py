@@ -157,16 +157,40 @@ def test_pictures_are_saved_as_they_are_annotated(pictures: list[Path], tmp_path
     made = run("describe", *SHORT, *pictures[:3], "-o", tmp_path / "out", "--annotate", *png)
     assert made.exit_code == 0
     drawn = sorted((tmp_path / "out" / "annotated").glob("[!.]*"))
-    for one, other in zip(sorted((tmp_path / "saved").iterdir()), drawn, strict=True):
+    for one, other in zip(sorted((tmp_path / "saved").glob("[!.]*")), drawn, strict=True):
         assert one.read_bytes() == other.read_bytes()
     piped = run(
         "describe", *SHORT, "-", pictures[1], "--save", tmp_path / "piped", "-f", "json",
         input=gone.read_bytes(),
     )  # fmt: skip
-    assert piped.exit_code == 1
-    assert piped.stderr == "error: <stdin>: no such file\n"
+    assert (piped.exit_code, piped.stderr) == (0, "")
     assert [d.image.path for d in results(piped.stdout)] == ["<stdin>", str(pictures[1])]
-    assert [p.name for p in (tmp_path / "piped").iterdir()] == ["01.jpg"]
+    assert [p.name for p in sorted((tmp_path / "piped").glob("[!.]*"))] == [
+        "01.jpg", "stdin.jpg",
+    ]  # fmt: skip
+    same = run("describe", *SHORT, gone, "--save", tmp_path / "same")
+    assert same.exit_code == 0
+    from_file, from_stdin = tmp_path / "same/00.jpg", tmp_path / "piped/stdin.jpg"
+    assert from_file.read_bytes() == from_stdin.read_bytes()
+    svg = run(
+        "describe", *SHORT, "-", "--save", tmp_path / "svg", "--image-format", "svg",
+        input=gone.read_bytes(),
+    )  # fmt: skip
+    assert svg.exit_code == 2
+    assert "an SVG overlay refers to the picture's file" in svg.stderr
+    empty = run("describe", *SHORT, "-", "--save", tmp_path / "empty", input=b"")
+    assert (empty.exit_code, empty.stderr) == (1, "error: <stdin>: the file is empty (0 bytes)\n")
+
+
+@pytest.mark.parametrize(
+    "call", [("ground", "-", "a dog"), ("refer", "-", "--box", "0,0,1,1"), ("ask", "-", "What?")]
+)
+def test_every_question_takes_a_picture_on_standard_input(
+    pictures: list[Path], call: tuple[str, ...]
+) -> None:
+    asked = run(*call, *SHORT, "-f", "json", input=pictures[0].read_bytes())
+    assert (asked.exit_code, asked.stderr) == (0, "")
+    assert results(asked.stdout)[0].image.path == "<stdin>"
 
 
 def test_a_folder_is_no_picture_to_ask_about(pictures: list[Path]) -> None:
@@ -181,7 +205,7 @@ def test_a_name_that_is_not_utf8_is_annotated(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("no such names here")
     result = run("describe", *SHORT, path, "-o", tmp_path / "out", "--annotate")
-    assert (result.exit_code, len(list((tmp_path / "out" / "annotated").iterdir()))) == (0, 1)
+    assert (result.exit_code, len(list((tmp_path / "out" / "annotated").glob("[!.]*")))) == (0, 1)
     assert not (tmp_path / "out" / "errors.jsonl").read_bytes()
     record = json.loads((tmp_path / "out" / "results.jsonl").read_bytes())
     assert record["description"]["image"]["path"] == record["source"]

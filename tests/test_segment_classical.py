@@ -125,7 +125,7 @@ def test_what_it_refuses(segmenter: ClassicalSegmenter, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="expected an"):
         segmenter.segment(rgb[..., 0], [BoxPrompt((0, 0, 5, 5))])
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(KosmoscopeError, match=r"kosmoscope\[segment\]"):
+    with pytest.raises(KosmoscopeError, match=r"pip install .opencv-python-headless"):
         ClassicalSegmenter()
 
 

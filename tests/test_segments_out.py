@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from kosmoscope import ImageInfo, InputError
 from kosmoscope.draw import DrawStyle, draw_segmentation, phrase_colour, segment_colours
 from kosmoscope.errors import OptionError
 from kosmoscope.export import (
+    Report,
     Vocabulary,
     export,
     formats,
@@ -150,3 +151,103 @@ def test_one_picture_at_a_time_is_in_memory(to: str, found: Segmentation, tmp_pa
         assert (tmp_path / "lazy" / file).read_bytes() == (
             tmp_path / "gathered" / file
         ).read_bytes()
+
+
+# One segment is one instance, one picture is one picture
+
+
+def blobs(*areas: tuple[slice, slice], wh: tuple[int, int] = (320, 240)) -> Segmentation:
+    labels = np.zeros(wh[::-1], np.uint16)
+    for area in areas:
+        labels[area] = 1
+    segments = (Segment(1, "a dog", "thing", 0, (0, 0, 100, 100), 0.9),)
+    return Segmentation(ImageInfo("photo.jpg", *wh), "classical", labels, segments)
+
+
+LEFT, RIGHT = np.s_[20:120, 20:100], np.s_[40:200, 200:300]
+BELOW, SPECK = np.s_[150:220, 30:90], np.s_[5:6, 310:313]
+
+
+def filled(line: str, wh: tuple[int, int] = (320, 240)) -> np.ndarray:
+    """What a trainer makes of a line: the ring, filled."""
+    points = np.array(line.split()[1:], float).reshape(-1, 2) * wh
+    page = Image.new("1", (wh[0] * 4, wh[1] * 4))
+    ImageDraw.Draw(page).polygon([tuple(p * 4) for p in points], fill=1)
+    return np.asarray(page)[2::4, 2::4]
+
+
+@pytest.mark.parametrize("areas", [[LEFT], [LEFT, RIGHT], [LEFT, RIGHT, BELOW]])
+def test_parts_of_a_segment_are_one_instance(areas: list[tuple[slice, slice]]) -> None:
+    one = blobs(*areas)
+    (line,) = to_yolo_seg([one])["labels/photo.txt"].splitlines()
+    assert np.mean(filled(line) != (one.labels == 1)) < 0.01, "bridges have no width"
+    assert len(to_coco_instances([one])["annotations"]) == 1
+    shapes = to_labelme_polygons([one])["photo.json"]["shapes"]
+    assert len(shapes) == len(areas)
+    assert {shape["group_id"] for shape in shapes} == {1}
+
+
+def test_specks_are_left_out_unless_they_are_wanted_or_all() -> None:
+    one = blobs(LEFT, SPECK)
+    for specks, count in ((False, 1), (True, 2)):
+        (document,) = to_labelme_polygons([one], specks=specks).values()
+        assert len(document["shapes"]) == count
+        (line,) = to_yolo_seg([one], specks=specks)["labels/photo.txt"].splitlines()
+        assert filled(line)[5, 311] == specks
+    only = blobs(SPECK)
+    assert len(to_yolo_seg([only])["labels/photo.txt"].splitlines()) == 1
+    assert to_yolo_seg([blobs()])["labels/photo.txt"] == "", "an empty segment is none"
+    assert to_coco_instances([blobs()])["annotations"] == []
+
+
+def test_a_segments_formats_have_the_option_for_specks(tmp_path: Path) -> None:
+    out = export([blobs(LEFT, SPECK)], tmp_path / "out", "labelme-polygons", specks=True)
+    assert len(json.loads((out / "photo.json").read_text())["shapes"]) == 2
+    with pytest.raises(OptionError, match="coco-instances has no option 'specks'"):
+        export([blobs(LEFT)], tmp_path / "x", "coco-instances", specks=True)
+
+
+def test_segmentations_of_one_picture_are_one_picture(found: Segmentation, tmp_path: Path) -> None:
+    second = replace(
+        found,
+        labels=np.where(found.labels == 2, 1, 0).astype(np.uint16),
+        segments=(replace(found.segments[1], id=1, score=0.95),),
+    )
+    other = replace(found, image=replace(found.image, path="b.jpg"))
+    many = [found, other, second]  # not one after the other
+    data = to_coco_instances(many)
+    assert [image["file_name"] for image in data["images"]] == ["photo.jpg", "b.jpg"]
+    told = [(a["image_id"], a["phrase"], a["score"]) for a in data["annotations"]]
+    assert sorted(told) == [
+        (1, "a white dog", 0.95),  # the other prompt's, as it is surer
+        (1, "the sky", 0.9),
+        (2, "a white dog", 0.7),
+        (2, "the sky", 0.9),
+    ]
+    files = to_yolo_seg(many)
+    assert sorted(files) == ["data.yaml", "labels/b.txt", "labels/photo.txt", "pictures.csv"]
+    assert len(files["labels/photo.txt"].splitlines()) == 2
+    document = to_labelme_polygons(many)["photo.json"]
+    assert [shape["group_id"] for shape in document["shapes"]] == [1, 4]
+    panoptic, pictures = to_coco_panoptic(many)
+    assert len(pictures) == len(panoptic["annotations"]) == 2
+    rgb = np.asarray(Image.open(io.BytesIO(pictures["photo.png"]))).astype(int)
+    ids, areas = np.unique(rgb[..., 0], return_counts=True)
+    assert dict(zip(ids.tolist(), areas.tolist(), strict=True)) == {
+        0: 240 * 320 - 90 * 320 - 9100,
+        1: 90 * 320,
+        2: 9100,
+    }
+    report = Report()
+    export(many, tmp_path / "out", "yolo-seg", min_score=0.8, report=report)
+    assert (report.pictures, report.boxes) == (2, 3)
+
+
+def test_polygons_find_their_picture_from_the_folder_they_are_in(
+    found: Segmentation, tmp_path: Path
+) -> None:
+    picture = tmp_path / "p" / "photo.jpg"
+    one = replace(found, image=replace(found.image, path=str(picture)))
+    out = export([one], tmp_path / "a" / "b", "labelme-polygons")
+    path = json.loads((out / "photo.json").read_text())["imagePath"]
+    assert Path(path) == Path("../../p/photo.jpg")

@@ -35,8 +35,8 @@ def chosen(
     Args:
         descriptions: any number, of any pictures. Without `merge_iou` they are passed on as they
             come, otherwise all are gathered first.
-        min_score: leave out boxes with a lower score. Boxes without a score stay: they were given,
-            or read from text that has none.
+        min_score: leave out boxes with a lower `Box.shown_score`. Boxes without one stay: they
+            were given, or read from text that has none.
         merge_iou: of boxes of one class that several descriptions of a picture have, and that
             overlap at least so much, keep the one with the highest score. Boxes of one description
             are several things, and stay.
@@ -92,7 +92,7 @@ def _sure(description: D, min_score: float, hollow: bool) -> D:
         raise OptionError(f"expected descriptions, got a {type(description).__name__}")
 
     def kept(box: Box) -> bool:
-        score = known_score(box.score)
+        score = known_score(box.shown_score)
         return score is None or score >= min_score
 
     numbered = enumerate(description.entities)
@@ -116,7 +116,7 @@ def _merged(
                 twin = _twin(box.xyxy, [o for o in others if o[1][0] != at], least)
                 if twin is None:
                     others.append((box, place))
-                elif better(box.score, twin[0].score):
+                elif better(box.shown_score, twin[0].shown_score):
                     gone[twin[1][0]].add(twin[1][1:])
                     others[others.index(twin)] = (box, place)
                 else:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kosmoscope.calibration import Calibration
 from kosmoscope.engine.boxes import box_score, refined_xyxy
 from kosmoscope.engine.generate import Token
 from kosmoscope.grammar import CellBox
@@ -28,6 +29,8 @@ class Context:
     """Index into `prompt_ids` of the first token after the last picture."""
     echo: bool
     """The prompt's text belongs into the caption."""
+    calibration: Calibration | None = None
+    """Of the model, where somebody has measured it."""
 
     @property
     def leading_ids(self) -> tuple[int, ...]:
@@ -85,17 +88,23 @@ def entity_of(found: ReadEntity, context: Context, tokens: Sequence[Token]) -> E
         tokens: the generated ones, at least up to the entity's end.
     """
     offset = len(context.leading_ids)
-    boxes = tuple(_box(box, context, tokens, box.index - offset) for box in found.boxes)
     start, stop = found.tokens
     logprobs = [
         tokens[i].logprob for i in range(start - offset, stop - offset) if i >= 0
     ]  # fmt: skip
     known = [p for p in logprobs if p is not None]
     score = math.exp(math.fsum(known) / len(known)) if known else None
+    boxes = tuple(_box(box, context, tokens, box.index - offset, score) for box in found.boxes)
     return Entity(found.phrase, found.span, boxes, score, found.complete)
 
 
-def _box(box: CellBox, context: Context, tokens: Sequence[Token], index: int) -> Box:
+def _box(
+    box: CellBox,
+    context: Context,
+    tokens: Sequence[Token],
+    index: int,
+    phrase_score: float | None,
+) -> Box:
     side = context.tokenizer.tokens.side
     xyxy = cells_to_xyxy(box.upper_left, box.lower_right, side)
     image_wh = (context.image.width, context.image.height)
@@ -105,4 +114,7 @@ def _box(box: CellBox, context: Context, tokens: Sequence[Token], index: int) ->
     assert upper_left is not None
     assert lower_right is not None
     score = box_score(upper_left, lower_right)
-    return Box.of(xyxy, image_wh, score, refined_xyxy(upper_left, lower_right, side))
+    confidence = None
+    if context.calibration is not None:
+        confidence = context.calibration.confidence(phrase_score, score)
+    return Box.of(xyxy, image_wh, score, refined_xyxy(upper_left, lower_right, side), confidence)

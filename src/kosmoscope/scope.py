@@ -143,6 +143,8 @@ class Scope:
         self.precision = converted.precision
         self.source_sha256 = converted.manifest.source_sha256[:16]
         """First digits of the hash of the checkpoint that it was converted from."""
+        self.calibration = converted.calibration
+        """How often boxes are right, as measured; None where nobody has."""
         self.limits = limits or Limits()
         self._grammars = {
             grounded: Grammar(self.tokenizer.tokens, grounded=grounded)
@@ -413,4 +415,5 @@ class _Job:
             prompt_ids=self.ids,
             tail=self.tail,
             echo=self.echo,
+            calibration=scope.calibration,
         )

@@ -53,6 +53,14 @@ class Box:
     refined: XYXY | None = None
     """Normalised corners finer than the 32x32 grid: the local mean of the location tokens'
     distribution. None where there is no distribution."""
+    confidence: float | None = None
+    """0..1: how often boxes like this one, of phrases like this one, are right, as measured on
+    labelled pictures (`kosmoscope.calibration`); None where nobody has measured the model."""
+
+    @property
+    def shown_score(self) -> float | None:
+        """The one number to show people and to choose by: `confidence`, or without it `score`."""
+        return self.score if self.confidence is None else self.confidence
 
     @classmethod
     def of(
@@ -61,9 +69,10 @@ class Box:
         image_wh: tuple[int, int],
         score: float | None = None,
         refined: XYXY | None = None,
+        confidence: float | None = None,
     ) -> Box:
         """Build a box from normalised corners and the picture's (width, height) in pixels."""
-        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined)
+        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined, confidence)
 
 
 @dataclass(frozen=True, slots=True)

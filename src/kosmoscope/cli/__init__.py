@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["main"]
 
@@ -37,8 +41,21 @@ def _interrupts_end_it() -> None:
 
 
 def _interrupts_raise() -> None:
-    """Let Ctrl-C be a `KeyboardInterrupt` again."""
+    """Let Ctrl-C be a `KeyboardInterrupt` again, but in the middle of an import: commands import
+    what runs a model when they are called."""
     import signal
 
     if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == __name__:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _unless_importing)
+
+
+def _unless_importing(number: int, frame: FrameType | None) -> None:
+    import os
+    import signal
+
+    above = frame
+    while above is not None:
+        if above.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(130)
+        above = above.f_back
+    signal.default_int_handler(number, frame)

@@ -117,7 +117,7 @@ class Annotator:
                 "--image-format jpg, png or webp"
             )
         if self.format is ImageFormat.SVG:
-            href = picture_address(source, self.folder)
+            href = picture_address(description.image.path, self.folder)
             write_text(target, annotate_svg(description, image_href=href, style=style))
             return target
         picture = read_image(

@@ -97,14 +97,14 @@ def describe(
     [cyan]kosmoscope describe photos -o out --prompt brief --ground "a dog" --gallery[/]
     [cyan]curl -s https://example.org/photo.jpg | kosmoscope describe -[/]
     """
+    check_folder(output, "--output")
+    check_folder(save, "--save")
     if output is not None and format is not Format.TEXT:
         raise OptionError("--format goes without --output, which writes JSON lines of its own")
     if output is not None and save is not None:
         raise OptionError("--save goes without --output; there it is --annotate")
     for flag in changed_flags(replace(folder, quiet=False)) if output is None else ():
         raise OptionError(f"{flag} goes with --output FOLDER")
-    check_folder(output, "--output")
-    check_folder(save, "--save")
     if tagged and (no_boxes or not prompt):
         raise OptionError("--tagged goes with --prompt, whose tags say whether boxes are wanted")
     from kosmoscope.batch import Task

@@ -30,7 +30,7 @@ def described(result: Description) -> list[RenderableType]:
 def grounded(results: Sequence[Description]) -> list[RenderableType]:
     """Return one table for phrases of one picture that were looked for."""
     found = [entity for result in results for entity in result.entities]
-    return [_heading(results[0].image), boxes(found), "", *_closing(results)]
+    return [_heading(results[0].image), boxes(found, surest_first=False), "", *_closing(results)]
 
 
 def caption(result: Description) -> Text:
@@ -49,33 +49,50 @@ def caption(result: Description) -> Text:
     return text.append(one_line(result.caption[at:]))
 
 
-def boxes(entities: Sequence[Entity]) -> Table:
-    """Return a table with a row for each box. Boxes are written as `--box` reads them."""
+def boxes(entities: Sequence[Entity], *, surest_first: bool = True) -> Table:
+    """Return a table with a row for each box.
+
+    Boxes are written as `--box` reads them. There is one number that says how sure each is: how
+    often such boxes are right, in per cent, or for a model that nobody has measured its score.
+    """
     from rich.text import Text
 
-    # Numbers are best kept in one piece, but on a narrow terminal better broken than cut off.
-    whole = (0, 2, 3, 4, 5) if shutil.get_terminal_size().columns >= 80 else ()
-    names = ("#", "phrase", "score", "box", "pixels", "box score")
-    table = columns(*names, right=(0, 2, 5), whole=whole)
+    rows: list[tuple[float, list[Text]]] = []
+    measured = any(box.confidence is not None for entity in entities for box in entity.boxes)
     for number, entity in enumerate(entities, 1):
         phrase = one_line(entity.phrase) or "(no phrase)"
         if not entity.complete:
             phrase += " (cut off)"
-        lead = (
-            Text(str(number), _colour(number)),
-            Text(phrase, f"bold {_colour(number)}"),
-            Text(_score(entity.score)),
-        )
+        lead = [Text(str(number), _colour(number)), Text(phrase, f"bold {_colour(number)}")]
         if not entity.boxes:
-            table.add_row(*lead, Text("no box", "dim"), "", "")
-        for i, box in enumerate(entity.boxes):
-            table.add_row(
-                *(("", "", "") if i else lead),
-                Text(_corners(box.xyxy, 3)),
-                Text(_corners(box.xyxy_px, 0)),
-                Text(_score(box.score)),
-            )
+            rows.append((-1.0, [*lead, Text(), Text("no box", "dim"), Text()]))
+        for box in entity.boxes:
+            sure = box.shown_score
+            rows.append(
+                (
+                    -0.5 if sure is None else sure,
+                    [*lead, _sure(sure, measured), Text(_corners(box.xyxy, 3)),
+                     Text(_corners(box.xyxy_px, 0))],
+                )
+            )  # fmt: skip
+    # Numbers are best kept in one piece, but on a narrow terminal better broken than cut off.
+    whole = (0, 2, 3, 4) if shutil.get_terminal_size().columns >= 80 else ()
+    names = ("#", "phrase", "right" if measured else "score", "box", "pixels")
+    table = columns(*names, right=(0, 2), whole=whole)
+    if surest_first:
+        rows.sort(key=lambda row: -row[0])
+    for _, row in rows:
+        table.add_row(*row)
     return table
+
+
+def _sure(score: float | None, measured: bool) -> Text:
+    from rich.text import Text
+
+    if score is None:
+        return Text("-")
+    colour = "green" if score >= 0.8 else "yellow" if score >= 0.5 else "red"
+    return Text(f"{100 * score:.0f} %" if measured else f"{score:.2f}", colour)
 
 
 def columns(*names: str, right: Sequence[int] = (), whole: Sequence[int] = ()) -> Table:
@@ -134,10 +151,6 @@ def _closing(results: Sequence[Description]) -> list[RenderableType]:
 
 def _corners(xyxy: XYXY, digits: int) -> str:
     return ",".join(f"{v:.{digits}f}" for v in xyxy)
-
-
-def _score(score: float | None) -> str:
-    return "-" if score is None else f"{score:.2f}"
 
 
 def _colour(number: int) -> str:

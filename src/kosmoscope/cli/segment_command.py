@@ -16,6 +16,7 @@ from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
 from kosmoscope.cli.picture_sources import STDIN, check_stdin, expanded
+from kosmoscope.cli.result_options import check_folder
 from kosmoscope.cli.segment_files import (
     SEGMENTS,
     STDIN_PATH,
@@ -145,6 +146,7 @@ def segment(
     """
     results = len(sources) == 1 and (Path(sources[0]) / "results.jsonl").is_file()
     by_hand = bool(box or point)
+    check_folder(output, "--output")
     if results and (by_hand or prompt or phrase):
         raise OptionError(
             f"{sources[0]} has descriptions; --prompt, --phrase, --box and --point are for pictures"

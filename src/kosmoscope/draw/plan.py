@@ -126,7 +126,7 @@ def make_plan(description: GroundedCaption, image_wh: tuple[int, int], style: Dr
             i,
             clean(entities[i].phrase) if largest[i] == k else "",
             clean(entities[i].phrase),
-            _score(entities[i].boxes[j].score) if style.scores else "",
+            _score(entities[i].boxes[j].shown_score) if style.scores else "",
             colours[entities[i].phrase],
         )
         for k, (i, j) in enumerate(owners)

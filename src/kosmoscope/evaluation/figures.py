@@ -122,9 +122,9 @@ def _captions(pictures: Sequence[PictureFacts]) -> dict[str, Any] | None:
 
 def _calibration(pictures: Sequence[PictureFacts]) -> dict[str, Any] | None:
     scored = [
-        (b.score, b.found is not None)
+        (shown, b.found is not None)
         for p in pictures
         for b in p.boxes
-        if b.thing and b.score is not None
+        if b.thing and (shown := b.score if b.confidence is None else b.confidence) is not None
     ]
     return calibration(scored) if scored else None

@@ -44,6 +44,8 @@ class BoxFact:
     """One of these is a countable thing of the set."""
     xyxy: XYXY
     score: float | None
+    phrase_score: float | None
+    confidence: float | None
     found: int | None
     """Index of the labelled object that it is right for."""
 
@@ -140,7 +142,7 @@ def judge(
         facts["judged"] = True
         facts["boxes"] = tuple(
             BoxFact(g.phrase, tuple(sorted(g.classes)), bool(g.classes & labels.things),
-                    g.xyxy, g.score, found)
+                    g.xyxy, g.score, g.phrase_score, g.confidence, found)
             for g, found in zip(guesses, pairs, strict=True)
         )  # fmt: skip
         facts["truths"] = tuple(
@@ -164,7 +166,14 @@ def judge(
 def guesses_of(description: Description, classes: Classes, *, refined: bool = False) -> list[Guess]:
     """Return every box of a description with the classes that its phrase may mean."""
     return [
-        Guess(e.phrase, classes.of(e.phrase), (b.refined or b.xyxy) if refined else b.xyxy, b.score)
+        Guess(
+            e.phrase,
+            classes.of(e.phrase),
+            (b.refined or b.xyxy) if refined else b.xyxy,
+            b.score,
+            e.score,
+            b.confidence,
+        )
         for e in description.entities
         for b in e.boxes
     ]

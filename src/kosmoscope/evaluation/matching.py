@@ -23,6 +23,8 @@ class Guess:
     classes: frozenset[str]
     xyxy: XYXY
     score: float | None
+    phrase_score: float | None = None
+    confidence: float | None = None
 
 
 def match(guesses: Sequence[Guess], truths: Sequence[Truth]) -> list[int | None]:

@@ -9,7 +9,8 @@ import html
 from collections.abc import Iterable, Iterator
 
 from kosmoscope.export.format import FORMATS, Job, text_format
-from kosmoscope.export.labelled import LabelledDescription
+from kosmoscope.export.labelled import LabelledDescription, by_picture
+from kosmoscope.export.saying import asked_for
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.files.text import markup
 from kosmoscope.types import GroundedCaption
@@ -58,7 +59,7 @@ def to_html(
 def _chunks(job: Job) -> Iterator[str]:
     styles = "\n".join(f".c{i} {{ --c: {colour}; }}" for i, colour in enumerate(COLOURS))
     yield _HEAD.replace("COLOURS", styles)
-    yield from map(_row, job.labelled())
+    yield from map(_row, by_picture(job.labelled()))
     yield _END
 
 
@@ -66,15 +67,10 @@ def _text(text: str) -> str:
     return html.escape(markup(text), quote=True)
 
 
-def _row(found: LabelledDescription) -> str:
-    description, image, boxes = found.description, found.description.image, found.boxes
-    classes = {id(e.entity): _colour(e.label or "") for e in found.entities}
-    caption = "".join(
-        _text(text)
-        if entity is None or not text
-        else f'<mark class="{classes[id(entity)]}">{_text(text)}</mark>'
-        for text, entity in description.pieces()
-    )
+def _row(said: list[LabelledDescription]) -> str:
+    """One picture: its captions and answers, the boxes of all of them."""
+    first = said[0].description
+    image, boxes = first.image, [box for found in said for box in found.boxes]
     listed = "".join(
         f'<li><mark class="{_colour(box.label)}"><bdi>{_text(box.phrase)}</bdi></mark> '
         + ("" if box.label == box.phrase.lower() else f"(<bdi>{_text(box.label)}</bdi>) ")
@@ -89,13 +85,26 @@ def _row(found: LabelledDescription) -> str:
         for box in boxes
         for x1, y1, x2, y2 in [box.xyxy_px]
     )
-    about = f"{image.width} x {image.height}, {description.model} {description.precision}"
+    about = f"{image.width} x {image.height}, {first.model} {first.precision}"
     return (
         f"<tr><td><bdi>{_text(image.path)}</bdi><br><small>{_text(about)}</small></td>"
-        f'<td dir="auto">{caption}</td><td><ul>{listed}</ul></td>'
+        f'<td dir="auto">{"<hr>".join(map(_caption, said))}</td><td><ul>{listed}</ul></td>'
         f'<td><svg viewBox="0 0 {image.width} {image.height}" role="img" '
         f'aria-label="Sketch of the boxes">{sketch}</svg></td></tr>\n'
     )
+
+
+def _caption(found: LabelledDescription) -> str:
+    """The text with its phrases; of what is no caption the question, or that it was looked for."""
+    description = found.description
+    classes = {id(e.entity): _colour(e.label or "") for e in found.entities}
+    text = "".join(
+        _text(text)
+        if entity is None or not text
+        else f'<mark class="{classes[id(entity)]}">{_text(text)}</mark>'
+        for text, entity in description.pieces()
+    )
+    return f"<small>{_text(asked)}</small> {text}" if (asked := asked_for(description)) else text
 
 
 def _colour(label: str) -> str:

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from kosmoscope.choosing import same_picture
 from kosmoscope.errors import ImageError, OptionError
@@ -90,6 +91,7 @@ class LabelledBox:
     xyxy_px: XYXY
     """Corners in pixels of the upright picture, inside it and never empty."""
     score: float | None
+    """`Box.shown_score`: how often such boxes are right, or without a measurement the score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class LabelledEntity:
         if self.label is None:
             return []
         return [
-            LabelledBox(self.label, self.phrase, xyxy_px, number(box.score, SCORE_DIGITS))
+            LabelledBox(self.label, self.phrase, xyxy_px, number(box.shown_score, SCORE_DIGITS))
             for box, xyxy_px in zip(self.entity.boxes, self.corners_px, strict=True)
             if xyxy_px is not None
         ]
@@ -158,6 +160,15 @@ def labelled(
             report.count(label, len(corners), usable, drop=drop)
             entities.append(LabelledEntity(entity, utf8(entity.phrase), label, corners))
         yield LabelledDescription(description, picture, tuple(entities))
+
+
+def by_picture(found: Iterable[LabelledDescription]) -> Iterator[list[LabelledDescription]]:
+    """Yield what was said about a picture together, where it comes one after the other.
+
+    So the results of a batch come; nothing more than one picture's is held.
+    """
+    for _, said in groupby(found, key=lambda one: one.picture):
+        yield list(said)
 
 
 def unlabelled(

@@ -1,4 +1,4 @@
-"""Markdown: a section a description, with the caption, the model's own links, and a table."""
+"""Markdown: a section a picture, with the captions, the model's own links, and a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kosmoscope.export.format import FORMATS, Job, text_format
-from kosmoscope.export.labelled import LabelledBox, LabelledDescription
+from kosmoscope.export.labelled import LabelledBox, LabelledDescription, by_picture
 from kosmoscope.export.names import base_name
+from kosmoscope.export.saying import asked_for
 from kosmoscope.export.tagged import to_links
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.files.text import markup, one_space
@@ -29,39 +30,43 @@ def to_markdown(
 
 
 def _chunks(job: Job) -> Iterator[str]:
-    for i, found in enumerate(job.labelled()):
-        yield ("\n" if i else "") + _section(found)
+    for i, said in enumerate(by_picture(job.labelled())):
+        yield ("\n" if i else "") + _section(said)
 
 
-def _section(found: LabelledDescription) -> str:
-    description, image = found.description, found.description.image
-    title = markdown_text(base_name(image.path)) or "picture"
-    caption = "".join(
-        f"**{markdown_text(text)}**" if entity and text.strip() else _loose(text)
-        for text, entity in description.pieces()
-    ).strip()
-    links = markup(to_links(description))
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", links)), default=0))
+def _section(said: list[LabelledDescription]) -> str:
+    first = said[0].description
+    title = markdown_text(base_name(first.image.path)) or "picture"
     lines = [
         f"## {title}",
         "",
-        f"{markdown_text(image.path)}, {image.width} x {image.height} pixels, "
-        f"{markdown_text(description.model)} {markdown_text(description.precision)}",
-        "",
-        caption or "(no caption)",
-        "",
-        f"{fence}text",
-        links,
-        fence,
+        f"{markdown_text(first.image.path)}, {first.image.width} x {first.image.height} pixels, "
+        f"{markdown_text(first.model)} {markdown_text(first.precision)}",
     ]
-    if found.boxes:
+    for found in said:
+        lines += _text(found)
+    if boxes := [box for found in said for box in found.boxes]:
         lines += [
             "",
             "| phrase | class | x1 | y1 | x2 | y2 | score |",
             "|---|---|--:|--:|--:|--:|--:|",
-            *map(_table_row, found.boxes),
+            *map(_table_row, boxes),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _text(found: LabelledDescription) -> list[str]:
+    """The caption and its links; of what is no caption the question, or that it was looked for."""
+    description = found.description
+    caption = "".join(
+        f"**{markdown_text(text)}**" if entity and text.strip() else _loose(text)
+        for text, entity in description.pieces()
+    ).strip()
+    if asked := asked_for(description):
+        caption = f"{markdown_text(asked)} {caption}"
+    links = markup(to_links(description))
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", links)), default=0))
+    return ["", caption or "(no caption)", "", f"{fence}text", links, fence]
 
 
 def _loose(text: str) -> str:
@@ -79,6 +84,6 @@ def _table_row(box: LabelledBox) -> str:
 
 MARKDOWN = FORMATS.add(
     text_format(
-        "markdown", "a section a description: caption, the paper's links, a table", ".md", _chunks
+        "markdown", "a section a picture: captions, the paper's links, a table", ".md", _chunks
     )
 )

@@ -37,7 +37,7 @@ def refine(description: GroundedCaption) -> GroundedCaption:
     def fine(box: Box) -> Box:
         if box.refined is None:
             return box
-        return Box.of(box.refined, image_wh, box.score, box.refined)
+        return Box.of(box.refined, image_wh, box.score, box.refined, box.confidence)
 
     entities = tuple(replace(e, boxes=tuple(map(fine, e.boxes))) for e in description.entities)
     return replace(description, entities=entities)

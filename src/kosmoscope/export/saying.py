@@ -35,6 +35,17 @@ def is_caption(description: GroundedCaption) -> bool:
     return not (_LOOKED_FOR.fullmatch(description.tagged) or _REFERRED.match(description.tagged))
 
 
+def asked_for(description: GroundedCaption) -> str:
+    """Return what stands before a text that is no caption: the question, or "Looked for:"."""
+    if is_caption(description) or not description.caption.strip():
+        return ""
+    asked = description.prompt.strip()
+    if not _ASKED.match(asked):
+        return "Looked for:" if _LOOKED_FOR.fullmatch(description.tagged) else ""
+    # Of parsed text the question is a part.
+    return "" if description.caption.startswith(asked) else asked
+
+
 def without_lead(caption: str) -> str:
     """Return a caption without "An image of" or "The image shows"; all of it where that is all."""
     return _LEAD.sub("", caption, count=1) or caption

@@ -59,6 +59,7 @@ COLUMNS: Final[dict[str, str]] = {
     "x2_refined": "float",
     "y2_refined": "float",
     "box_score": "float",
+    "box_confidence": "float",  # how often such boxes are right; empty where nobody measured it
 }
 """The columns and their kinds, in order."""
 
@@ -111,7 +112,10 @@ def _entity_rows(found: LabelledEntity) -> Iterator[dict[str, Any]]:
 
 
 def _box_columns(box: Box, xyxy_px: XYXY | None) -> dict[str, Any]:
-    columns: dict[str, Any] = {"box_score": number(box.score, SCORE_DIGITS)}
+    columns: dict[str, Any] = {
+        "box_score": number(box.score, SCORE_DIGITS),
+        "box_confidence": number(box.confidence, SCORE_DIGITS),
+    }
     for name, corners, digits in (
         ("px", xyxy_px, PX_DIGITS),
         ("norm", box.xyxy, NORM_DIGITS),

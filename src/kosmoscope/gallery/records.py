@@ -167,7 +167,7 @@ def _box(box: Box, notes: list[str]) -> list[int | None]:
     except BoxError as e:
         notes.append(f"left out: {e}")
         return []
-    return [*(round(v * NORM_STEPS) for v in xyxy), _score(box.score)]
+    return [*(round(v * NORM_STEPS) for v in xyxy), _score(box.shown_score)]
 
 
 def _score(score: float | None) -> int | None:

@@ -3,7 +3,7 @@
 ::
 
     kosmoscope.json            the manifest, written last
-    config.json tokenizer.json preprocessor_config.json [generation_config.json]
+    config.json tokenizer.json preprocessor_config.json [generation_config.json] [calibration.json]
     vision.onnx  vision.data   pixels -> image embeddings
     decoder.onnx decoder.data  rows -> hidden states
     head.onnx    head.data     hidden states -> logits
@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kosmoscope.calibration import CALIBRATION, Calibration
 from kosmoscope.errors import CheckpointError
 from kosmoscope.files.checked import read_object
 from kosmoscope.model.config import ModelConfig
@@ -34,6 +35,7 @@ class Converted:
     config: ModelConfig
     stops: frozenset[int]
     """Token ids that end a text."""
+    calibration: Calibration | None = None
 
     @property
     def precision(self) -> Precision:
@@ -50,7 +52,9 @@ class Converted:
         config = ModelConfig.from_file(folder / CONFIG)
         generation = folder / GENERATION
         stops = stop_ids(generation if generation.exists() else None, config)
-        return cls(folder, manifest, config, stops)
+        measured = folder / CALIBRATION
+        calibration = Calibration.from_file(measured) if measured.exists() else None
+        return cls(folder, manifest, config, stops, calibration)
 
 
 def stop_ids(path: Path | None, config: ModelConfig) -> frozenset[int]:

@@ -1,0 +1,111 @@
+"""Fit how often pocket's boxes are right: details of an evaluation -> `calibration.json`.
+
+    kosmoscope evaluate DATA --model pocket --held-out --set coco --details details.jsonl
+    python -m recipes.pocket.calibrate details.jsonl src/kosmoscope/pocket/calibration.json
+
+Boxes of things on pictures with complete labels count: of others nobody can say whether they are
+right. The fit is a logistic regression with a ridge towards "the scores say nothing", since the
+pictures are few; the figures that are printed are of a leave-one-picture-out fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kosmoscope.calibration import Calibration, logit
+from kosmoscope.evaluation.statistics import calibration as reliability
+from kosmoscope.files.writing import write_text
+
+RIDGE = 1.0
+"""Weight of the squared weights of both scores against the sum over boxes."""
+
+Floats = NDArray[np.float64]
+
+
+def read_boxes(files: Sequence[Path]) -> tuple[Floats, Floats, list[str]]:
+    """Return both scores (N, 2), whether each box is right (N,), and its picture."""
+    scores, right, pictures = [], [], []
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            picture = json.loads(line)
+            for box in picture["boxes"] if picture["judged"] else ():
+                if box["thing"] and None not in (box["score"], box["phrase_score"]):
+                    scores.append((box["phrase_score"], box["score"]))
+                    right.append(float(box["found"] is not None))
+                    pictures.append(f"{picture['set_name']}/{picture['file']}")
+    return np.array(scores).reshape(-1, 2), np.array(right), pictures
+
+
+def fit(scores: Floats, right: Floats) -> Floats:
+    """Return bias and the weights of both logits: Newton's method on the penalised likelihood."""
+    x = np.column_stack([np.ones(len(scores)), *(np.vectorize(logit)(s) for s in scores.T)])
+    ridge = np.diag([1e-6, RIDGE, RIDGE])
+    weights = np.zeros(3)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ weights))
+        gradient = x.T @ (right - p) - ridge @ weights
+        step = np.linalg.solve(x.T @ (x * (p * (1 - p))[:, None]) + ridge, gradient)
+        weights += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return weights
+
+
+def made_of(weights: Floats) -> Calibration:
+    """Return the calibration of these weights."""
+    bias, phrase, box = weights.tolist()
+    return Calibration(bias, phrase, box)
+
+
+def confidences(weights: Floats, scores: Floats) -> list[float]:
+    """Return what a calibration of these weights says of each box."""
+    found = made_of(weights)
+    return [found.confidence(p, b) or 0.0 for p, b in scores.tolist()]
+
+
+def main() -> None:
+    """Fit, print the figures, write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("details", type=Path, nargs="+", help="of kosmoscope evaluate --details")
+    parser.add_argument("out", type=Path, help="calibration.json of the model's folder")
+    args = parser.parse_args()
+    scores, right, pictures = read_boxes(args.details)
+    held: list[float] = [0.0] * len(right)
+    for picture in sorted(set(pictures)):
+        mine = np.array([p == picture for p in pictures])
+        weights = fit(scores[~mine], right[~mine])
+        for i, value in zip(
+            np.flatnonzero(mine).tolist(), confidences(weights, scores[mine]), strict=True
+        ):
+            held[i] = value
+    print(f"{len(right)} boxes on {len(set(pictures))} pictures, {right.mean():.3f} right")
+    rows = {
+        "phrase score": scores[:, 0].tolist(),
+        "box score": scores[:, 1].tolist(),
+        "confidence": held,
+    }
+    for name, values in rows.items():
+        found = reliability([(float(v), bool(r)) for v, r in zip(values, right, strict=True)])
+        brier = float(np.mean((np.array(values) - right) ** 2))
+        error = found["expected_calibration_error"]
+        print(f"{name:13} calibration error {error:.3f}, Brier {brier:.3f}")
+    weights = fit(scores, right)
+    sets = ", ".join(sorted({p.partition("/")[0] for p in pictures}))
+    made = replace(
+        made_of(weights.round(4)),
+        boxes=len(right),
+        pictures=f"{sets}, things, pictures kept from training",
+    )
+    write_text(args.out, json.dumps(asdict(made), indent=2) + "\n")
+    print(f"{args.out}: {made}")
+
+
+if __name__ == "__main__":
+    main()
