@@ -14,6 +14,7 @@ import pytest
 from kosmoscope.batch import Source, find_pictures, watch_pictures
 from kosmoscope.batch.names import json_line, named, path_in
 from kosmoscope.batch.passed import PassedOver, claim_results
+from kosmoscope.batch.tables import NAMES
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.marker import claim, mark
 from kosmoscope.files.text import utf8
@@ -191,7 +192,7 @@ def test_csv(tree: Path) -> None:
 def test_json_lines(tree: Path) -> None:
     lines = ['{"file_name": "z.webp", "n": 1}', '{"image": "b.jpg"}', '"a.PNG"', "{", '{"n": 1}']
     (tree / "sub" / "m.jsonl").write_text("\n".join(lines))
-    keys = "path, image, file_name"
+    keys = ", ".join(NAMES)
     assert paths("sub/m.jsonl") == [
         "sub/z.webp",
         "b.jpg",
@@ -366,3 +367,61 @@ def test_a_source_that_stands_for_nothing_is_a_problem(tree: Path) -> None:
     assert said("others", "./others", "b.jpg") == (
         "4 files of other kinds (.dng, .mp4, no extension) were passed over"
     )
+
+
+ROWS = ["b.jpg", "sub/z.webp"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_in_other_encodings(tree: Path, encoding: str, end: str) -> None:
+    (tree / "\N{SNOWMAN}.jpg").touch()
+    expected = [*ROWS, "\N{SNOWMAN}.jpg"]
+    text = end.join(expected) + end
+    (tree / "list.txt").write_bytes(text.encode(encoding))
+    assert paths("@list.txt") == expected
+    assert paths("-", stdin=text.encode(encoding)) == expected
+    (tree / "table.csv").write_bytes(f"id;path{end}1;{f'{end}2;'.join(expected)}".encode(encoding))
+    assert paths("table.csv") == expected
+    rows = end.join(json.dumps({"filename": p}, ensure_ascii=False) for p in expected)
+    (tree / "table.jsonl").write_bytes(rows.encode(encoding))
+    assert paths("table.jsonl") == expected
+
+
+def test_a_list_in_a_broken_encoding_is_told(tree: Path) -> None:
+    (tree / "list.txt").write_bytes("b.jpg\na.PNG\n".encode("utf-16") + b"\0")
+    assert "not UTF-16-LE to its end" in paths("@list.txt")[-1]
+    (tree / "nul.txt").write_bytes(b"a\0b\0c\0d\0e\0")
+    assert paths("@nul.txt") == ["a", "b", "c", "d", "e"], "names of one letter, ended by NUL"
+    (tree / "b.txt").write_bytes(b"BMW.jpg\nb.jpg\n")
+    assert paths("@b.txt") == ["BMW.jpg", "b.jpg"], "no bitmap"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "heading", ["path", "Filename", "IMAGE", "file_name", "url", "File Name", "Foto", None]
+)
+@pytest.mark.parametrize("name", ["table.csv", "@table.tsv", "@table.txt"])
+def test_tables_of_any_shape(tree: Path, delimiter: str, heading: str | None, name: str) -> None:
+    """Other separators, an id in front, any usual heading, or none."""
+    rows = [] if heading is None else [f"id{delimiter}{heading}"]
+    rows += [f"{i}{delimiter}{row}" for i, row in enumerate(ROWS, 1)]
+    (tree / name.lstrip("@")).write_text("\r\n".join(rows))
+    if name == "@table.txt" and heading == "Foto":
+        return  # nothing says that these are columns; each line is reported as no file
+    assert paths(name) == ROWS
+
+
+def test_a_table_without_pictures_is_refused_with_a_word_about_columns(tree: Path) -> None:
+    (tree / "t.csv").write_text("id;words\n1;a\n2;b\n")
+    assert paths("t.csv") == [
+        "t.csv: none of the columns (id, words) holds pictures; expected a heading such as path, "
+        "image, file_name, filename"
+    ]
+    (tree / "one.csv").write_text("nowhere1\nnowhere2\n")
+    assert paths("one.csv")[-1:] == ["nowhere2"]
+    (tree / "excel.csv").write_text("sep=;\nid;path\n1;b.jpg\n")
+    assert paths("excel.csv") == ["b.jpg"]
+    (tree / "comma, in name.jpg").touch()
+    (tree / "l.txt").write_text("comma, in name.jpg\nb.jpg\n")
+    assert paths("@l.txt") == ["comma, in name.jpg", "b.jpg"]

@@ -15,6 +15,7 @@ from cli_runner import POCKET, QUIET, one_error, results, run
 from kosmoscope import Description, __version__
 from kosmoscope.cli.app import app
 from kosmoscope.cli.boxes import Units, typed_box
+from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import PrecisionName
 from kosmoscope.cli.reference import reference
 from kosmoscope.cli.render import boxes, caption, described, size_text
@@ -128,10 +129,17 @@ def test_stdin(china: Path) -> None:
 def test_default_model(china: Path) -> None:
     result = run("describe", china, "-n", "3", "-f", "json")
     assert results(result.stdout)[0].model == "pocket"
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("note: ")
-    assert "kosmoscope pull kosmos-2" in line
-    assert "pocket" in line
+    assert result.stderr == "", "a log or a pipe is no place for advice"
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_who_sits_at_a_terminal_is_told_of_the_small_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet: bool
+) -> None:
+    monkeypatch.setattr("kosmoscope.cli.terminal.is_terminal", lambda _: True)
+    assert ModelOptions().quietly(quiet).chosen_name() == "pocket"
+    told = capsys.readouterr().err
+    assert ("kosmoscope pull kosmos-2" in told) is not quiet
 
 
 def test_ground(china: Path) -> None:

@@ -18,11 +18,12 @@ def named(path: str, base: str = "") -> dict[str, str]:
     that is not UTF-8 also ``source_base64`` (``base_base64``), its exact bytes.
     """
     if not base or os.path.isabs(path):  # noqa: PTH117 (a str)
-        return _field("source", path)
-    return {**_field("source", path), **_field("base", base)}
+        return path_field("source", path)
+    return {**path_field("source", path), **path_field("base", base)}
 
 
-def _field(field: str, path: str) -> dict[str, str]:
+def path_field(field: str, path: str) -> dict[str, str]:
+    """Return the field of a path, and where that is not UTF-8 one with its exact bytes."""
     name = utf8(path)
     if name == path:
         return {field: name}

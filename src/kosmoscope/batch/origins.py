@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ class Origins:
 
     Args:
         folder: where the results lie now; None where nobody knows.
-        folder_then: where they lay when they were written (`folder` in run.json).
+        run: what run.json says, which tells where they lay when they were written.
     """
 
-    def __init__(self, folder: Path | None, folder_then: object = None) -> None:
+    def __init__(self, folder: Path | None, run: Mapping[str, Any] | None = None) -> None:
         self._folder = None if folder is None else os.path.realpath(folder)
-        self._then = folder_then if isinstance(folder_then, str) else None
+        self._then: str | None = None
+        with suppress(LookupError, TypeError, ValueError):  # of an older version, or damaged
+            self._then = path_in(run or {}, "folder")
         self._real: dict[str, str] = {}
 
     def key(self, fields: Mapping[str, Any]) -> str:

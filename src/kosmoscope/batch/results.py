@@ -60,7 +60,7 @@ def read_results(
                     f"{shown_name(path)}: no {RESULTS} in it; expected a folder of `describe -o`"
                 )
             path = path / RESULTS
-        origins = Origins(path.parent, _folder_then(path))
+        origins = Origins(path.parent, _run_of(path))
     shown, root = shown_name(path), None if images is None else Path(images)
     try:
         with path.open("rb") if isinstance(source, str | Path) else BytesIO(source.read()) as file:
@@ -74,11 +74,11 @@ def read_results(
         raise InputError(f"{shown}: cannot be read: {e.strerror or e}") from e
 
 
-def _folder_then(results: Path) -> object:
+def _run_of(results: Path) -> dict[str, Any]:
     try:
-        return read_object(results.with_name(RUN)).get("folder")
+        return read_object(results.with_name(RUN))
     except InputError:  # none, as beside bare descriptions
-        return None
+        return {}
 
 
 def _lines(lines: BinaryIO, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kosmoscope.batch.journal import Journal
-from kosmoscope.batch.names import json_line, named
+from kosmoscope.batch.names import json_line, named, path_field
 from kosmoscope.batch.origins import Origins
 from kosmoscope.batch.passed import claim_results
 from kosmoscope.batch.settings import as_json, differences
@@ -104,7 +104,7 @@ class Store:
             self.run = self._read_run()
             if not self._overwrite:
                 self._compare({})
-            self._key = Origins(self.folder, self.run.get("folder")).key
+            self._key = Origins(self.folder, self.run).key
             self._results, self._errors = self._open(RESULTS), self._open(ERRORS)
             # Whichever journals are open then: they are exchanged for new ones.
             stack.callback(lambda: self._results.close())
@@ -141,10 +141,11 @@ class Store:
 
     def write_run(self, values: Mapping[str, Any]) -> None:
         """Replace run.json: what it said, the values given, and the counts of now."""
+        self.run.pop("folder_base64", None)  # of another folder, which this one was
         self.run = {
             **self.run,
             "format": FORMAT,
-            "folder": str(self.folder.resolve()),
+            **path_field("folder", str(self.folder.resolve())),
             "model": self._model,
             "options": as_json(self._options),
             "tasks": [task.to_dict() for task in self.tasks],
