@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from kosmoscope.errors import BoxError, InputError, KosmoscopeError
 from kosmoscope.segment import BoxPrompt
-from kosmoscope.segment.classical import ClassicalSegmenter
+from kosmoscope.segment.classical import ClassicalSegmenter, cues
 from kosmoscope.segment.classical.prior import load_prior
 from kosmoscope.segment.classical.refine import level
 from kosmoscope.segment.classical.regions import LONG_SIDE
@@ -163,3 +163,22 @@ def test_the_prior_is_small_and_finite() -> None:
 )  # fmt: skip
 def test_words_tell_stuff_from_things(phrase: str, stuff: bool) -> None:
     assert is_stuff(phrase) == stuff
+
+
+def test_small_products_never_wait_for_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenBLAS stays in one thread below so many multiplications; the product is the same."""
+    rng = np.random.default_rng(0)
+    taken: list[int] = []
+    matmul = np.matmul
+
+    def counting(a: np.ndarray, b: np.ndarray, **out: np.ndarray) -> np.ndarray:
+        taken.append(a.size * b.shape[1])
+        return matmul(a, b, **out)
+
+    monkeypatch.setattr(np, "matmul", counting)
+    for boxes, n in ((1, 3), (5, 400), (40, 380), (3, 1)):
+        rows = rng.random((boxes, n), np.float32)
+        matrix = rng.random((n, n), np.float32)
+        assert np.allclose(cues._product(rows, matrix.T), rows @ matrix.T, rtol=1e-5)
+    assert taken
+    assert max(taken) <= max(cues._ONE_THREAD, 16 * 40 * 380)

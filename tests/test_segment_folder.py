@@ -341,9 +341,7 @@ def test_cut_outs_keep_what_is_transparent(folder: Path) -> None:
         assert np.abs(veiled[:, :3].mean(axis=0) - (30, 30, 210)).max() < 30
 
 
-def test_a_reduced_picture_is_segmented_drawn_and_saved(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reduced_picture_is_segmented_drawn_and_saved(folder: Path) -> None:
     Image.fromarray(pictures.smooth(321, 240)).save("a.jpg")
     scope = load("pocket", threads=1, limits=Limits(max_pixels=20_000))
     read = read_image("a.jpg", limits=scope.limits)
@@ -353,9 +351,42 @@ def test_a_reduced_picture_is_segmented_drawn_and_saved(
     assert found.draw().size == (161, 120)
     found.save("drawn.png")
     assert found.cut_out(0).mode == "RGBA"
-    monkeypatch.setattr("kosmoscope.cli.segment_pictures.Limits", lambda: scope.limits)
-    shown = run("segment", "a.jpg", "-o", "s", "--box", "0,0,160,240", "-f", "json", "--cutout")
+    options = ["-o", "s", "-f", "json", "--cutout", "--max-pixels", "20000"]
+    shown = run("segment", "a.jpg", "--box", "0,0,160,240", *options)
     assert shown.exit_code == 0, shown.stderr
     (segment,) = json.loads(shown.stdout)["segments"]
     assert segment["xyxy_px"] == pytest.approx([0, 0, 160 / 321 * 161, 120])
     assert Path("s/a-overlay.jpg").is_file()
+    wanted = ["--phrase", "a box", *POCKET]
+    by_model = run("segment", "a.jpg", *wanted, *options[:4], "--overwrite", *options[4:])
+    assert json.loads(by_model.stdout)["image"]["width"] == 161
+    picture(folder / "b.png")
+    refused = run("segment", "b.png", *BOX, "--max-pixels", "100")
+    assert "(--max-pixels)" in refused.stderr
+
+
+def test_parse_takes_a_picture_on_standard_input(folder: Path) -> None:
+    data = picture(folder / "p" / "aa.png").read_bytes()
+    text = "<phrase> a box</phrase><object><patch_index_0099><patch_index_0490></object>"
+    Path("text.txt").write_text(text)
+    result = run("parse", "-", "text.txt", "-f", "json", "--save", "s", input=data)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["image"]["path"], found["image"]["width"]) == ("<stdin>", 120)
+    assert Path("s/stdin.jpg").is_file()
+    both = one_error(run("parse", "-", input=data), 2)
+    assert "the picture and the text" in both
+
+
+def test_what_it_wrote_is_no_picture_of_the_next_run(folder: Path) -> None:
+    picture(folder / "p" / "aa.png")
+    Path("p/raw.dng").write_bytes(b"II*")
+    for out in ("p/s", "p/s", "p"):
+        result = run("segment", "p", "-o", out, *BOX, "--cutout")
+        assert result.exit_code == 0, result.stderr
+        assert ".dng" in result.stderr
+    for out in ("p/s", "p"):
+        assert run("segment", "p", "-o", out, *BOX, "--cutout").exit_code == 0
+        assert list(masks(folder / out)) == ["aa.png"]
+    Path("empty").mkdir()
+    assert run("segment", "empty", *BOX).stderr

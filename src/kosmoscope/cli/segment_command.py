@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,12 @@ import typer
 from kosmoscope.cli import terminal
 from kosmoscope.cli.boxes import FractionsOption, PixelsOption, Units, typed_box, typed_point
 from kosmoscope.cli.exit_codes import FAILED
-from kosmoscope.cli.model_options import ModelOptions
+from kosmoscope.cli.model_options import ModelOptions, PictureOptions
 from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
-from kosmoscope.cli.picture_sources import STDIN, check_stdin, expanded
+from kosmoscope.cli.picture_sources import STDIN, STDIN_NAME, check_stdin, expanded
 from kosmoscope.cli.result_options import check_folder
 from kosmoscope.cli.segment_files import (
     SEGMENTS,
-    STDIN_PATH,
     SegmentFiles,
     SegmentFolder,
     ToSegment,
@@ -126,6 +126,7 @@ def segment(
     ] = False,
     format: FormatOption = Format.TEXT,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    reading: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
     generation: Annotated[GenerationOptions, Only("max_new_tokens")] = GenerationOptions(),
 ) -> None:
@@ -172,11 +173,14 @@ def segment(
     boxes = tuple(typed_box(text, units) for text in box or ())
     points = tuple(typed_point(text, units) for text in point or ())
     check_stdin(sources)
+    from kosmoscope.batch.passed import PassedOver
     from kosmoscope.segment.run import load_segmenter
 
     if to is not None and to not in formats("segmentations"):
         raise OptionError(f"--to {to}: expected one of {', '.join(formats('segmentations'))}")
+    model = model.quietly(quiet)
     model.check()
+    limits = reading.limits()
     from kosmoscope.cli.segment_pictures import Asked, segment_pictures
 
     asked = Asked(
@@ -188,11 +192,15 @@ def segment(
         generation.max_new_tokens,
         regions,
     )
+    passed = PassedOver()
     if results:
         pictures = described_in(Path(sources[0]))
     else:
-        pictures = [_to_segment(source.path) for source in expanded(sources)]
+        pictures = [_to_segment(source.path) for source in expanded(sources, passed)]
+        if passed and not quiet:
+            terminal.note(str(passed))
     settings = {
+        **({} if reading.max_pixels is None else {"max_pixels": reading.max_pixels}),
         "segmenter": segmenter, "cutout": cutout, "of": "results" if results else "pictures",
         **({} if by_hand or results else {"model": model.name, "precision": model.precision}),
         **asked.settings(),
@@ -208,8 +216,8 @@ def segment(
             left = [one for one in pictures if not folder.has(one)]
         show = format is Format.JSON or folder is None or len(pictures) == 1
         failed = segment_pictures(
-            left, asked, tool, model.load, folder, generation, format if show else None,
-            quiet=quiet or folder is None,
+            left, asked, tool, partial(model.load, limits), limits, folder, generation,
+            format if show else None, quiet=quiet or folder is None,
         )  # fmt: skip
         if output is not None and folder is not None:
             # Not what an earlier run wrote for a picture that could not be segmented this time.
@@ -234,8 +242,8 @@ def _to_segment(path: str) -> ToSegment:
         return ToSegment(path)
     from kosmoscope.images.sources import Limits, contents
 
-    _, data = contents(sys.stdin.buffer, STDIN_PATH, Limits())
-    return ToSegment(STDIN_PATH, data=data)
+    _, data = contents(sys.stdin.buffer, STDIN_NAME, Limits())
+    return ToSegment(STDIN_NAME, data=data)
 
 
 def _finish(output: Path, files: Sequence[Path], to: str | None) -> None:

@@ -39,7 +39,6 @@ _JPEG_SIDE = 65_500
 _WORDS_BYTES = 40
 _ROOM = len("-65534-") + _WORDS_BYTES + len(".png")
 """The longest ending: of a cut-out."""
-STDIN_PATH = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from kosmoscope.batch.decoding import Failed
 from kosmoscope.batch.tasks import check_prompts
 from kosmoscope.cli import terminal
 from kosmoscope.cli.boxes import TypedBox, TypedPoint
+from kosmoscope.cli.model_options import naming_options
 from kosmoscope.cli.options import Format
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.render import columns
@@ -185,7 +186,7 @@ class Segmented(Sink):
 
     def _count(self, problem: str = "") -> None:
         if problem:
-            terminal.error(problem)
+            terminal.error(naming_options(problem))
             self.failed += 1
         self._done += 1
         rate = self._done / max(time.monotonic() - self._began, 1e-9)
@@ -198,6 +199,7 @@ def segment_pictures(
     asked: Asked,
     tool: Segmenter,
     load: Callable[[], Scope],
+    limits: Limits,
     folder: SegmentFolder | None,
     generation: GenerationOptions,
     format: Format | None,
@@ -211,6 +213,7 @@ def segment_pictures(
         asked: what decides the masks.
         tool: the segmenter.
         load: loads the model, if one is needed.
+        limits: with which pictures are read.
         folder: where to; None to show only.
         generation: how pictures without a description are described.
         format: of what is shown; None to show nothing.
@@ -219,7 +222,6 @@ def segment_pictures(
     unknown = not asked.by_hand and any(one.description is None for one in pictures)
     scope = load() if unknown else None
     with Counter("segmenting", quiet=quiet) as counter:
-        limits = Limits() if scope is None else scope.limits
         sink = Segmented(pictures, asked, tool, folder, format, counter, limits)
         if scope is not None:
             tasks = asked.tasks()

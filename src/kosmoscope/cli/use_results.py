@@ -22,6 +22,7 @@ from kosmoscope.cli.annotated import (
 from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.export_command import export
 from kosmoscope.cli.options import Format, add_commands
+from kosmoscope.cli.picture_sources import STDIN, STDIN_NAME, check_stdin
 from kosmoscope.cli.result_options import (
     STDIO,
     ImagesOption,
@@ -173,7 +174,10 @@ def gallery(
 
 def parse(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="The picture that the text is about.")
+        str,
+        typer.Argument(
+            metavar="IMAGE", help="The picture that the text is about, or - for standard input."
+        ),
     ],
     text: Annotated[
         str,
@@ -198,14 +202,22 @@ def parse(
 
     [cyan]kosmoscope parse photo.jpg generated.txt --format json | kosmoscope draw - -o out[/]
     """
-    from kosmoscope.images import read_image
+    from kosmoscope.images import Limits, read_image
+    from kosmoscope.images.sources import contents
     from kosmoscope.parsing import parse_tagged
 
     check_folder(save, "--save")
-    info = read_image(image).info
-    found = parse_tagged(_text(text), (info.width, info.height), path=image, prompt=prompt)
+    name, data, given = image, None, {}
+    if image == STDIN:
+        if text == STDIN:
+            raise OptionError("the picture and the text cannot both come on standard input")
+        check_stdin([image])
+        name, data = contents(sys.stdin.buffer, STDIN_NAME, Limits())
+        given = {name: data}
+    info = read_image(image if data is None else data, name=name).info
+    found = parse_tagged(_text(text), (info.width, info.height), path=name, prompt=prompt)
     if save is not None:
-        Annotator(save, image_format).write(found)
+        Annotator(save, image_format, given=given).write(found)
     with nullcontext() if save is None else terminal.telling():
         if format is Format.JSON:
             terminal.emit(terminal.json_line(found.to_dict()))

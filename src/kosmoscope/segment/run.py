@@ -36,7 +36,7 @@ def load_segmenter(name: str | Path = CLASSICAL, *, threads: int | None = None) 
     """Return a segmenter by its name.
 
     Args:
-        name: "classical" (needs OpenCV: ``pip install kosmoscope[segment]``), or "sam"
+        name: "classical" (needs OpenCV, the extra ``segment``), or "sam"
             (sam-vit-base), or another of `kosmoscope.segment.registry`; or a model that one of
             them runs: a name such as "slimsam-77", "org/name" as pulled, or a folder.
         threads: for the arithmetic of those that run a model; None for one per processor.

@@ -48,6 +48,7 @@ _TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
 _LISTING_ATTEMPTS = 3
 _ATTEMPTS = 6
 """How often in a row a transfer may fail without a single new byte."""
+_WHERE = "; HF_HOME says where downloads lie"
 _PAUSE_S = 1.0
 """Before the first new attempt; it doubles with each failure in a row."""
 
@@ -102,9 +103,6 @@ def pull(
     except OSError as e:
         place = e.filename or folders.hub_cache()
         raise DownloadError(f"{name}: cannot write {place}: {e.strerror or e}{_WHERE}") from e
-
-
-_WHERE = "; HF_HOME says where downloads lie"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ class Scene:
     """(N, N) the cost of crossing to a neighbour; infinite elsewhere."""
 
 
+_ONE_THREAD = 200_000
+"""Multiplications in a product of matrices below which OpenBLAS stays in one thread: 4 * 65536 and
+fewer (interface/gemm.c)."""
+
+
 def scene(regions: Regions, boxes: Floats, stuff: Floats) -> Scene:
     """Prepare what does not depend on a first guess."""
     h, w = regions.labels.shape
@@ -171,8 +176,22 @@ def _whole(weights: Floats) -> Floats:
 
 def _spread(weights: Floats, kernel: Floats) -> Floats:
     """Return (B, N): what regions (B, N) give to those that look like them (N, N)."""
-    given: Floats = np.matmul(weights, kernel)
-    return given
+    return _product(weights, kernel)
+
+
+def _product(rows: Floats, matrix: Floats) -> Floats:
+    """Return ``rows @ matrix``, in parts of which none is worth a second thread to OpenBLAS.
+
+    Its threads wait for each other by spinning. For hundreds of small products in a row that
+    costs more than they bring, and ten times as much on a machine that has other work too.
+    """
+    width = max(_ONE_THREAD // max(rows.size, 1), 16)
+    if width >= matrix.shape[1]:
+        return rows @ matrix
+    out = np.empty((len(rows), matrix.shape[1]), np.result_type(rows, matrix))
+    for at in range(0, matrix.shape[1], width):
+        np.matmul(rows, matrix[:, at : at + width], out=out[:, at : at + width])
+    return out
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:
@@ -201,7 +220,7 @@ def _settle(s: Scene, start: Floats, hold: float) -> Floats:
     inside = (s.cover > 0.5).astype(np.float32)
     value = start.astype(np.float32)
     for _ in range(_STEPS):
-        value = inside * (hold * start + (1 - hold) * (value @ s.walk.T))
+        value = inside * (hold * start + (1 - hold) * _product(value, s.walk.T))
     return value
 
 
