@@ -260,6 +260,10 @@ def test_empty_folders_and_files_of_other_kinds_are_said(pictures: Path, tmp_pat
         assert nothing.exit_code == 1
         assert "error: " in nothing.stderr
         assert "empty: no pictures in it" in nothing.stderr
+    for how in ((), ("--box", "1,1,9,9")):
+        nothing = run("segment", *POCKET, tmp_path / "empty", *how)
+        assert nothing.exit_code == 1
+        assert "empty: no pictures in it" in nothing.stderr
     (pictures / "raw.dng").touch()
     (pictures / "film.mp4").touch()
     words = "note: 2 files of other kinds (.dng, .mp4) were passed over"

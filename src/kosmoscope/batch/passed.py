@@ -71,7 +71,9 @@ def kind_of(name: str) -> str:
     return os.path.splitext(name)[1].lower() or "no extension"  # noqa: PTH122 (a str)
 
 
-BOOKS = frozenset({"run.json", "results.jsonl", "errors.jsonl", "segment-settings.json"})
+BOOKS = frozenset(
+    {"run.json", "results.jsonl", "errors.jsonl", "segment.settings", "segment-settings.json"}
+)
 """What commands note down in a folder; nobody expects them to be pictures."""
 
 # Version 0.1 marked nothing. What it wrote is told by what lies beside it.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +32,9 @@ from kosmoscope.files.locks import locked
 from kosmoscope.files.marker import claim
 from kosmoscope.files.text import one_space
 from kosmoscope.segment.registry import SEGMENTERS
+
+if TYPE_CHECKING:
+    from kosmoscope.batch import Source
 
 
 def register(app: typer.Typer) -> None:
@@ -196,7 +199,7 @@ def segment(
     if results:
         pictures = described_in(Path(sources[0]))
     else:
-        pictures = [_to_segment(source.path) for source in expanded(sources, passed)]
+        pictures = [_to_segment(source) for source in expanded(sources, passed)]
         if passed and not quiet:
             terminal.note(str(passed))
     settings = {
@@ -237,9 +240,9 @@ def segment(
         raise typer.Exit(FAILED)
 
 
-def _to_segment(path: str) -> ToSegment:
-    if path != STDIN:
-        return ToSegment(path)
+def _to_segment(source: Source) -> ToSegment:
+    if source.path != STDIN:
+        return ToSegment(source.path, problem=source.problem)
     from kosmoscope.images.sources import Limits, contents
 
     _, data = contents(sys.stdin.buffer, STDIN_NAME, Limits())

@@ -50,6 +50,8 @@ class ToSegment:
     description: Description | None = None
     data: bytes | None = None
     """The file, where it came on standard input."""
+    problem: str = ""
+    """What is wrong, where that is known without opening it: an empty folder, no match."""
 
 
 def described_in(results: Path) -> list[ToSegment]:

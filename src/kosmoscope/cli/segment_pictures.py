@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kosmoscope.batch import PictureDone, Sink, Source, Task, describe_pictures
 from kosmoscope.batch.decoding import Failed
+from kosmoscope.batch.sources import problem_text
 from kosmoscope.batch.tasks import check_prompts
 from kosmoscope.cli import terminal
 from kosmoscope.cli.boxes import TypedBox, TypedPoint
@@ -227,7 +228,7 @@ def segment_pictures(
             tasks = asked.tasks()
             check_prompts(scope, tasks)
             sources = [
-                Source(one.path, stream=None if one.data is None else BytesIO(one.data))
+                Source(one.path, one.problem, None if one.data is None else BytesIO(one.data))
                 for one in pictures
             ]
             # Windows of one picture: each is held in full until it is segmented.
@@ -238,6 +239,10 @@ def segment_pictures(
         # Several descriptions of a picture come one after the other: it is read and looked at once.
         path, picture, looking = None, None, tool
         for one in pictures:
+            if one.problem:
+                place = Source(one.path, one.problem)
+                sink.fail(Failed(place, InputError.__name__, problem_text(place)))
+                continue
             try:
                 if picture is None or one.path != path:
                     path, picture = one.path, None
