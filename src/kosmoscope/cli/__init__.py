@@ -50,6 +50,8 @@ def _interrupts_raise() -> None:
 
 
 def _unless_importing(number: int, frame: FrameType | None) -> None:
+    # Extension modules turn an interrupt in their import into an error of their own, with its
+    # traceback. What is half written then is a hidden file beside its place: nothing is lost.
     import os
     import signal
 
