@@ -89,7 +89,11 @@ def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
     converted = convert(KOSMOS2, small.made().folder, tmp_path / "out", "int4", name="mine",
                         progress=steps.append)  # fmt: skip
     data = json.loads((converted.folder / "kosmoscope.json").read_text())
-    assert (data["name"], data["precision"], data["format_version"]) == ("mine", "int4", 1)
+    assert (data["name"], data["precision"], data["format_version"]) == (
+        "mine",
+        "int4",
+        KOSMOS2.version,
+    )
     there = {p.name: p.stat().st_size for p in converted.folder.iterdir()}
     del there["kosmoscope.json"]
     assert data["files"] == there

@@ -142,11 +142,12 @@ def test_every_stage_of_the_vision_tower(pair: Pair) -> None:
 
     states = model.vision_model(pixels, output_hidden_states=True).hidden_states
     for name, theirs in zip(names, states, strict=True):
-        assert_close(found[name], theirs, name)
+        assert_close(found[name][None], theirs, name)
     last = model.vision_model.model.post_layernorm(states[-1])
     features = torch.nn.functional.normalize(last, dim=-1)
-    assert_close(found["features"], features, "features")
-    assert_close(found["embeddings"], model.image_to_text_projection(features)[0], "embeddings")
+    assert_close(found["features"][None], features, "features")
+    embeddings = model.image_to_text_projection(features)[0]
+    assert_close(found["embeddings"][None], embeddings, "embeddings")
 
 
 @torch.no_grad()
@@ -174,7 +175,7 @@ def test_every_stage_of_the_decoder(pair: Pair, name: str) -> None:
     assert_close(rows[None], states.hidden_states[0], "embedded rows")
     n, t = len(rows), pair.engine.config.text
     feeds = {
-        "x": rows[None],
+        "x": rows,
         "bias": np.zeros((1, 1, n, n), np.float32),
         "last": np.array([n - 1], np.int32),
         "total": np.array([n], np.int32),
@@ -185,10 +186,10 @@ def test_every_stage_of_the_decoder(pair: Pair, name: str) -> None:
     wanted = [*names, "hidden"]
     found = dict(zip(wanted, session.run(wanted, feeds), strict=True))
     for i in range(layers - 1):  # the last state of transformers is after the final norm
-        assert_close(found[f"layer.{i}"], states.hidden_states[i + 1], f"layer {i}")
-    assert_close(found["hidden"], states.last_hidden_state, "hidden")
-    assert_close(pair.engine.logits(found["hidden"][0])[None], theirs.logits, "logits")
-    structure = pair.engine.structure_logits(found["hidden"][0])
+        assert_close(found[f"layer.{i}"][None], states.hidden_states[i + 1], f"layer {i}")
+    assert_close(found["hidden"][None], states.last_hidden_state, "hidden")
+    assert_close(pair.engine.logits(found["hidden"])[None], theirs.logits, "logits")
+    structure = pair.engine.structure_logits(found["hidden"])
     first = pair.scope.tokenizer.tokens.first_location
     assert_close(structure[None, :, :1024], theirs.logits[..., first : first + 1024], "locations")
 

@@ -88,13 +88,12 @@ class Engine:
     def encode(self, pixels: NDArray[np.float32]) -> PictureState:
         """Encode one picture.
 
-        One at a time on purpose: 257 rows already keep the arithmetic busy, and where activations
-        are rounded with one scale a tensor, a neighbour in a batch would change the result.
+        One at a time on purpose: 257 rows already keep the arithmetic busy.
 
         Args:
             pixels: float32 (3, S, S), from `kosmoscope.images.pixel_tensor`.
         """
-        embeddings: Float = self._vision.run(["embeddings"], {"pixels": pixels[None]})[0][0]
+        embeddings: Float = self._vision.run(["embeddings"], {"pixels": pixels[None]})[0]
         pack = self.pack(len(self.prefix_ids))
         rows = self.embed(self.prefix_ids, 0)
         self._insert(rows, embeddings, 2, 0)

@@ -86,7 +86,7 @@ class Pack:
             self._bind()
         total = arena.used + len(rows)
         binding = self._binding
-        binding.bind_cpu_input("x", np.ascontiguousarray(rows[None], np.float32))
+        binding.bind_cpu_input("x", np.ascontiguousarray(rows, np.float32))
         binding.bind_cpu_input("bias", visibility(total, branches))
         binding.bind_cpu_input("last", np.array([total - 1], np.int32))
         binding.bind_cpu_input("total", np.array([total], np.int32))
@@ -94,7 +94,7 @@ class Pack:
         self._session.run_with_iobinding(binding)
         arena.used = total
         self.passes += 1
-        hidden: Float = binding.get_outputs()[-1].numpy()[0]
+        hidden: Float = binding.get_outputs()[-1].numpy()
         return hidden
 
     def _bind(self) -> None:

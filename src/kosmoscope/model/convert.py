@@ -34,11 +34,12 @@ def write(stage: Path, source: SourceFiles, precision: str, step: Step) -> None:
     step("vision tower")
     vision.write_vision(stage / "vision.onnx", config, checkpoint, _VISION[kept])
     step("decoder")
-    decoder.write_decoder(stage / "decoder.onnx", config, checkpoint, kept)
+    evened = decoder.head_smoothing(config, checkpoint, _HEAD[kept])
+    decoder.write_decoder(stage / "decoder.onnx", config, checkpoint, kept, evened)
     step("head and embeddings")
-    decoder.write_head(stage / "head.onnx", config, checkpoint, _HEAD[kept])
+    decoder.write_head(stage / "head.onnx", config, checkpoint, _HEAD[kept], evened)
     _write_embeddings(stage / EMBEDDINGS, config, checkpoint, kept)
-    decoder.write_structure(stage / "structure.onnx", config, tokens, checkpoint)
+    decoder.write_structure(stage / "structure.onnx", config, tokens, checkpoint, evened)
 
 
 def check_source(folder: Path) -> tuple[ModelConfig, TokenSet]:

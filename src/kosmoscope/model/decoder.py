@@ -18,29 +18,37 @@ import numpy as np
 
 from kosmoscope.model.checkpoint import TEXT, Checkpoint, head_name
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.graph import CONTRIB, INT8_BLOCK, INT32, GraphWriter
+from kosmoscope.model.graph import CONTRIB, INT32, GraphWriter
 from kosmoscope.model.quantization import (
     Float,
     Precision,
-    block_size,
-    quantize_blocks,
+    columns_of,
     smooth,
+    smoothing,
 )
 from kosmoscope.tokens import TokenSet
 
 _HEAD_ROWS = 4096
 
 
-def write_decoder(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
+def write_decoder(
+    path: Path, config: ModelConfig, source: Checkpoint, kind: Precision, evened: Float
+) -> None:
     """Write the graph and its weights to `path` and beside it.
 
-    Inputs: x float32 (1, S, D), embedded rows; bias float32 (1, 1, S, T), 0 where a row may see a
+    Args:
+        path: the graph's file.
+        config, source: the checkpoint.
+        kind: of the linear layers.
+        evened: `head_smoothing`, which the hidden states come divided by.
+
+    Inputs: x float32 (S, D), embedded rows; bias float32 (1, 1, S, T), 0 where a row may see a
     position and very negative where not, T = past + S; last int32 (1,) = T - 1; total int32 (1,)
     = T; key.i and value.i float32 (1, heads, capacity, D / heads). Outputs: hidden float32
-    (1, S, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
+    (S, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
     """
     with GraphWriter(path) as g:
-        _Decoder(g, config, source, kind).write()
+        _Decoder(g, config, source, kind).write(evened)
 
 
 class _Decoder:
@@ -52,20 +60,22 @@ class _Decoder:
     def pair(self, name: str) -> tuple[Float, Float]:
         return self.source.tensor(name + ".weight"), self.source.tensor(name + ".bias")
 
-    def write(self) -> None:
+    def write(self, evened: Float) -> None:
         g, t = self.g, self.t
-        x = g.input("x", [1, "rows", t.width])
+        x = g.input("x", ["rows", t.width])
         g.input("bias", [1, 1, "rows", "total_positions"])
         g.input("last", [1], INT32)
         g.input("total", [1], INT32)
         for i in range(t.layers):
             x = self.layer(i, x)
-        g.norm(x, *self.pair(TEXT + "layer_norm"), t.eps, "hidden")
-        g.output("hidden", [1, "rows", t.width])
+        gain, shift = self.pair(TEXT + "layer_norm")
+        g.norm(x, gain / evened, shift / evened, t.eps, "hidden")
+        g.output("hidden", ["rows", t.width])
 
     def layer(self, i: int, x: str) -> str:
         g, t = self.g, self.t
         source, name = f"{TEXT}layers.{i}.", f"layer.{i}"
+        first = g.once("axis.first", np.array([0]))
         buffers: list[int | str] = [1, t.heads, "capacity", t.head_width]
         g.input(f"key.{i}", buffers)
         g.input(f"value.{i}", buffers)
@@ -74,11 +84,12 @@ class _Decoder:
         weight = np.concatenate([w for w, _ in parts])
         bias = np.concatenate([b for _, b in parts])
         h, weight = self.fed_by_norm(x, source + "self_attn_layer_norm", weight, name + ".attn")
-        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (1, S, 3 D)
+        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (S, 3 D)
+        qkv = g.node("Unsqueeze", [qkv, first], name + ".sequence")  # (1, S, 3 D)
         g.nodes(
             "GroupQueryAttention",
             [qkv, "", "", f"key.{i}", f"value.{i}", "last", "total", "", "", "", "bias"],
-            [name + ".attended", f"new_key.{i}", f"new_value.{i}"],
+            [name + ".attended.sequence", f"new_key.{i}", f"new_value.{i}"],
             CONTRIB,
             num_heads=t.heads,
             kv_num_heads=t.heads,
@@ -86,9 +97,10 @@ class _Decoder:
         )
         g.output(f"new_key.{i}", buffers)
         g.output(f"new_value.{i}", buffers)
+        attended = g.node("Squeeze", [name + ".attended.sequence", first], name + ".attended")
         out, out_bias = self.pair(source + "self_attn.out_proj")
         h, out = self.fed_by_norm(
-            name + ".attended", source + "self_attn.inner_attn_ln", out, name + ".inner"
+            attended, source + "self_attn.inner_attn_ln", out, name + ".inner"
         )
         x = g.node("Add", [x, g.linear(h, out, out_bias, self.kind, name + ".o")], name + ".mid")
 
@@ -115,28 +127,37 @@ def head_rows(config: ModelConfig, source: Checkpoint) -> Iterator[Float]:
         yield source.rows(name, start, min(start + _HEAD_ROWS, config.text.vocab_size))
 
 
-def write_head(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
+def head_smoothing(config: ModelConfig, source: Checkpoint, kind: Precision) -> Float:
+    """Return what the hidden states are divided by and the head's columns multiplied with, (D,).
+
+    Ones at fp32; elsewhere it evens out the channels of the last norm (see `smooth`).
+    """
+    gain, shift = (source.tensor(f"{TEXT}layer_norm.{part}") for part in ("weight", "bias"))
+    if kind == "fp32":
+        return np.ones_like(gain)
+    reach = np.max([np.abs(rows).max(0) for rows in head_rows(config, source)], axis=0)
+    return smoothing(gain, shift, reach)
+
+
+def write_head(
+    path: Path, config: ModelConfig, source: Checkpoint, kind: Precision, evened: Float
+) -> None:
     """Write the head's graph: hidden float32 (R, D) -> logits float32 (R, vocabulary)."""
     t = config.text
     with GraphWriter(path) as g:
         hidden = g.input("hidden", ["rows", t.width])
+        rows = (block * evened for block in head_rows(config, source))
         if kind == "fp32":
-            shape = (t.vocab_size, t.width)
-            weight = g.weight_rows("head.weight", shape, head_rows(config, source))
+            weight = g.weight_rows("head.weight", (t.vocab_size, t.width), rows)
             g.node("Gemm", [hidden, weight], "logits", transB=1)
         else:
-            block = block_size(t.width, INT8_BLOCK)
-            blocks = [quantize_blocks(rows, 8, block) for rows in head_rows(config, source)]
-            weight = g.weight("head.weight", np.concatenate([b.packed for b in blocks]))
-            scale = g.weight("head.scale", np.concatenate([b.scales for b in blocks]))
-            g.node(
-                "MatMulNBits", [hidden, weight, scale], "logits", CONTRIB,
-                K=t.width, N=t.vocab_size, bits=8, block_size=block, accuracy_level=4,
-            )  # fmt: skip
+            g.row_scaled(hidden, columns_of(rows), "logits")
         g.output("logits", ["rows", t.vocab_size])
 
 
-def write_structure(path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint) -> None:
+def write_structure(
+    path: Path, config: ModelConfig, tokens: TokenSet, source: Checkpoint, evened: Float
+) -> None:
     """Write the head's rows for all that can follow ``<object>``, exact at every precision.
 
     hidden float32 (R, D) -> logits float32 (R, locations + 2): the location tokens, ``</object>``,
@@ -149,6 +170,6 @@ def write_structure(path: Path, config: ModelConfig, tokens: TokenSet, source: C
     rows += [source.rows(name, i, i + 1) for i in (tokens.object_close, tokens.delimiter)]
     with GraphWriter(path) as g:
         hidden = g.input("hidden", ["rows", width])
-        weight = g.weight("structure.weight", np.concatenate(rows))
+        weight = g.weight("structure.weight", np.concatenate(rows) * evened)
         g.node("Gemm", [hidden, weight], "logits", transB=1)
         g.output("logits", ["rows", tokens.location_count + 2])

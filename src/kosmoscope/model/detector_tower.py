@@ -141,7 +141,7 @@ class Tower:
         return {"detection": detection, "fine": fine, "coarse": coarse, "whole": whole}
 
     def tokens(self) -> str:
-        """Write everything up to the encoder; returns the name of (1, tokens, W)."""
+        """Write everything up to the encoder; returns the name of (tokens, W)."""
         g, v = self.g, self.v
         found = self.networks()
         grid = self.reshape(found["coarse"], [1, COARSE, -1], "grid.flat")
@@ -152,9 +152,9 @@ class Tower:
             self.reshape(self.project("whole", found["whole"]), [1, 2, v.width], "whole.tokens"),
             self.project("grid", grid),
         ]
-        x = g.node("Concat", parts, "tokens", axis=1)
+        x = self.reshape(g.node("Concat", parts, "tokens", axis=1), [-1, v.width], "tokens.rows")
         table = self.source.tensor(self.prefix + "embeddings.position_embedding.weight")
-        return g.node("Add", [x, g.weight("positions", table[None])], "vision.0")
+        return g.node("Add", [x, g.weight("positions", table)], "vision.0")
 
     def project(self, kind: str, x: str) -> str:
         name = f"{self.prefix}embeddings.{kind}"

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.model.quantization import (
+    Columns,
     Precision,
     block_size,
     quantize_blocks,
+    quantize_columns,
 )
 
 CONTRIB = "com.microsoft"
@@ -28,8 +30,8 @@ _OPSET = 20  # the first with Gelu
 _PAGE = 4096
 _INLINE_BYTES = 512
 
-INT8_BLOCK = 128
 INT4_BLOCK = 64
+_ZERO = np.uint8(128)  # what stands for 0 among the activations' bytes, 1 to 255
 
 
 class GraphWriter:
@@ -50,6 +52,7 @@ class GraphWriter:
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
         self._names: set[str] = set()
+        self._constants: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -132,31 +135,90 @@ class GraphWriter:
         self,
         x: str,
         weight: NDArray[np.float32],
-        bias: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
         kind: Precision,
         output: str,
+        rows: str = "rows",
     ) -> str:
-        """``x @ weight.T + bias``: x (..., K), weight (N, K), bias (N,) -> (..., N)."""
+        """``x @ weight.T + bias``: x (R, K), weight (N, K), bias (N,) or None -> (R, N).
+
+        Args:
+            x, weight, bias: see above; x may have further axes in front but at int8.
+            kind: of the product.
+            output: the name of the result.
+            rows: a name for the number R; at int8, products with as many rows share a constant.
+        """
+        if kind == "int4":
+            return self._in_blocks(x, weight, bias, output)
+        product = output if bias is None else output + ".product"
+        if kind == "int8":
+            self.row_scaled(x, quantize_columns(weight), product, rows)
+        else:
+            self.node("MatMul", [x, self.weight(output + ".weight", weight.T)], product)
+        if bias is None:
+            return product
+        return self.node("Add", [product, self.weight(output + ".bias", bias)], output)
+
+    def row_scaled(self, x: str, columns: Columns, output: str, rows: str = "rows") -> str:
+        """``x @ weight.T`` as a product of bytes, with a scale for each row and each output.
+
+        Sums of integers are exact: a row's result is bitwise the same in whatever company, and an
+        outlier costs its own row alone. A row of zeros has the scale 0; what its division by zero
+        becomes is some byte, and times 0 it is 0.
+
+        Args:
+            x: (R, K).
+            columns: the weight, (N, K).
+            output: the name of the result, (R, N).
+            rows: see `linear`.
+        """
+        axis = self.once("axis.last", np.array([-1]))
+        step = self.once("step", np.array([1 / 127], np.float32))
+        size = self.node("Abs", [x], output + ".size")
+        reach = self.node("ReduceMax", [size, axis], output + ".reach", keepdims=1)
+        scale = self.node("Mul", [reach, step], output + ".scale")  # (R, 1)
+        flat = self.node("Reshape", [scale, axis], output + ".scale.flat")  # (R,)
+        zero, zeros = self.once("zero", np.array([_ZERO])), f"zero.{rows}"
+        if zeros not in self._names:  # (R,): QuantizeLinear wants as many as there are scales
+            shape = self.node("Shape", [flat], f"shape.{rows}")
+            self.node("Expand", [zero, shape], zeros)
+        names = [
+            self.node("QuantizeLinear", [x, flat, zeros], output + ".bytes", axis=0),
+            self.weight(output + ".weight", columns.values.T),  # (K, N)
+            self.once("one", np.array([1], np.float32)),
+            self.weight(output + ".weight.scale", columns.scales),
+            zero,
+        ]
+        sums = self.node("MatMulIntegerToFloat", names, output + ".sums", CONTRIB)
+        return self.node("Mul", [sums, scale], output)
+
+    def _in_blocks(
+        self,
+        x: str,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        output: str,
+    ) -> str:
         n, k = weight.shape
-        if kind == "fp32":
-            w = self.weight(output + ".weight", weight.T)
-            product = self.node("MatMul", [x, w], output + ".product")
-            return self.node("Add", [product, self.weight(output + ".bias", bias)], output)
-        bits, wanted = (8, INT8_BLOCK) if kind == "int8" else (4, INT4_BLOCK)
-        blocks = quantize_blocks(weight, bits, block_size(k, wanted))
+        blocks = quantize_blocks(weight, 4, block_size(k, INT4_BLOCK))
         names = [
             x,
             self.weight(output + ".weight", blocks.packed),
             self.weight(output + ".scale", blocks.scales),
-            "",
-            "",
-            self.weight(output + ".bias", bias),
         ]
+        if bias is not None:
+            names += ["", "", self.weight(output + ".bias", bias)]
         # accuracy_level 4: activations become int8 block by block, which the fast kernels need.
         return self.node(
             "MatMulNBits", names, output, CONTRIB,
-            K=k, N=n, bits=bits, block_size=blocks.block, accuracy_level=4,
+            K=k, N=n, bits=4, block_size=blocks.block, accuracy_level=4,
         )  # fmt: skip
+
+    def once(self, name: str, value: NDArray[Any]) -> str:
+        """Store a small constant that several nodes use."""
+        if name not in self._constants:
+            self._constants.add(self.weight(name, value))
+        return name
 
     def _begin(self, name: str, dtype: int, shape: Sequence[int], nbytes: int) -> None:
         self._data.write(b"\0" * (-self._data.tell() % _PAGE))

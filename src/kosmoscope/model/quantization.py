@@ -1,12 +1,12 @@
-"""Weights as integers: how a float matrix becomes blocks of small numbers, and back.
+"""Weights as integers: how a float matrix becomes small numbers, and back.
 
 Layouts are those of ONNX Runtime's operators; the reference is their documentation
-(docs/ContribOperators.md of ONNX Runtime: MatMulNBits).
+(docs/ContribOperators.md of ONNX Runtime: MatMulNBits, MatMulIntegerToFloat).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +43,90 @@ class Blocks:
         zero = 1 << (self.bits - 1)
         values = (q.astype(np.float32) - zero) * self.scales[..., None]
         return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.inputs])
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A matrix (N outputs, K inputs) as 8-bit integers with one scale for each output."""
+
+    values: NDArray[np.int8]
+    """(N, K)."""
+    scales: Float
+    """(N,)."""
+
+    def dequantize(self) -> Float:
+        """Return the matrix that the integers stand for, float32 (N, K)."""
+        return self.values.astype(np.float32) * self.scales[:, None]
+
+
+def quantize_columns(weight: Float) -> Columns:
+    """Round a matrix (N, K) to 8-bit integers, one scale an output.
+
+    Processors without VNNI multiply unsigned by signed bytes in pairs of neighbouring inputs and
+    add each pair in 16 bits, which clip (vpmaddubsw). ``255 * (a + b)`` fits if no two weights of
+    a pair add up to more than 128 in magnitude; so it is made here, and all sums are exact on
+    every processor. Where a pair is too large at the finest scale that an output's largest weight
+    allows, it is cut, or the scale made coarser, whichever has the least squared error.
+    """
+    n, k = weight.shape
+    values = np.zeros((n, k + k % 2), np.int8)
+    scales = np.zeros(n, np.float32)
+    count = max(1, _CACHED // max(k, 1))
+    for start in range(0, n, count):  # a part at a time stays in the processor's cache
+        part = slice(start, start + count)
+        rows = np.zeros((len(weight[part]), values.shape[1]), np.float32)
+        rows[:, :k] = weight[part]
+        finest = np.abs(rows).max(1) / 127
+        usable = finest > _LEAST_SCALE
+        # In steps of the finest scale, so that squares leave float32 at neither end.
+        rows *= np.divide(1.0, finest, out=np.zeros_like(finest), where=usable)[:, None]
+        coarser = _coarser(rows)
+        rows *= (1 / coarser)[:, None]
+        np.rint(rows, out=rows)
+        values[part] = _fitting_pairs(rows)
+        scales[part] = np.where(usable, finest * coarser, np.float32(1))
+    return Columns(np.ascontiguousarray(values[:, :k]), scales)
+
+
+_CACHED = 1 << 18
+_PAIR = 128
+# Up to half the finest scale's precision, where no pair can be too large any more.
+_COARSER = np.array([1, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.55, 1.75, 127 / 64], np.float32)
+
+
+def _coarser(rows: Float) -> Float:
+    """Return how much coarser each row's scale should be, (N,), for rows in steps of the finest."""
+    n, k = rows.shape
+    totals = np.abs(rows[:, 0::2] + rows[:, 1::2])
+    row, pair = np.nonzero(totals > _PAIR)
+    found = totals[row, pair]
+    errors = []
+    for factor in _COARSER:
+        # Rounding costs a twelfth of a step squared, a cut of e half of e squared.
+        cut = np.maximum(found - _PAIR * factor, 0) ** 2 / 2
+        errors.append(np.bincount(row, cut, n) + k * float(factor) ** 2 / 12)
+    best: Float = _COARSER[np.argmin(errors, axis=0)]
+    return best
+
+
+def _fitting_pairs(q: Float) -> Float:
+    """Move pairs of neighbours towards zero until none adds up to more than 128."""
+    first, second = q[:, 0::2], q[:, 1::2]
+    row, pair = np.nonzero(np.abs(first + second) > _PAIR)
+    total = first[row, pair] + second[row, pair]
+    excess = total - np.copysign(_PAIR, total)
+    half = np.trunc(excess / 2)
+    first[row, pair] -= half
+    second[row, pair] -= excess - half
+    return q
+
+
+def columns_of(rows: Iterable[Float]) -> Columns:
+    """Round a matrix (N, K) that comes in blocks of its rows."""
+    parts = [quantize_columns(block) for block in rows]
+    return Columns(
+        np.concatenate([p.values for p in parts]), np.concatenate([p.scales for p in parts])
+    )
 
 
 def block_size(inputs: int, wanted: int) -> int:
@@ -124,11 +208,22 @@ def smooth(
     Returns:
         the new gain, shift and weights.
     """
-    activation = 3 * np.abs(gain) + np.abs(shift)
-    weight = np.max([np.abs(w).max(0) for w in weights], axis=0)
-    usable = (activation > 0) & (weight > 0)
-    factor = np.ones_like(gain)
-    np.divide(activation**strength, weight ** (1 - strength), out=factor, where=usable)
-    # A power of two changes no mantissa, so that the move itself adds no rounding.
-    factor = np.exp2(np.rint(np.log2(factor))).astype(np.float32)
+    reach = np.max([np.abs(w).max(0) for w in weights], axis=0)
+    factor = smoothing(gain, shift, reach, strength)
     return gain / factor, shift / factor, [w * factor for w in weights]
+
+
+def smoothing(gain: Float, shift: Float, reach: Float, strength: float = 0.5) -> Float:
+    """Return the channels' factors ``s`` of `smooth`, powers of two, float32 (K,).
+
+    Args:
+        gain, shift, strength: see `smooth`.
+        reach: float32 (K,), the largest magnitude among the weights of each channel.
+    """
+    activation = 3 * np.abs(gain) + np.abs(shift)
+    usable = (activation > 0) & (reach > 0)
+    factor = np.ones_like(gain)
+    np.divide(activation**strength, reach ** (1 - strength), out=factor, where=usable)
+    # A power of two changes no mantissa, so that the move itself adds no rounding.
+    result: Float = np.exp2(np.rint(np.log2(factor))).astype(np.float32)
+    return result

@@ -1,7 +1,8 @@
 """The vision graph: pixels in, image embeddings out.
 
-pixels (B, 3, S, S) -> CLIP's vision transformer over P + 1 tokens of width W -> L2-normalised
-features (B, P + 1, W) -> resampler -> image embeddings (B, latents, D), the decoder's width.
+pixels (1, 3, S, S) -> CLIP's vision transformer over P + 1 tokens of width W -> L2-normalised
+features (P + 1, W) -> resampler -> image embeddings (latents, D), the decoder's width. One picture
+at a time: its 257 rows keep the arithmetic as busy as those of eight (docs/engine.md).
 
 Source: transformers, models/kosmos2/modeling_kosmos2.py (Kosmos2VisionTransformer,
 Kosmos2ImageToTextProjection); the resampler's single cross-attention has neither norm nor mask.
@@ -9,6 +10,7 @@ Kosmos2ImageToTextProjection); the resampler's single cross-attention has neithe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,7 @@ from kosmoscope.model.quantization import Float, Precision, smooth
 def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
     """Write the graph and its weights to `path` and beside it.
 
-    Inputs: pixels float32 (B, 3, S, S); B is 1 for a detector tower. Outputs: embeddings float32
-    (B, latents, D).
+    Inputs: pixels float32 (1, 3, S, S). Outputs: embeddings float32 (latents, D).
     """
     with GraphWriter(path) as g:
         builder = _Vision(g, config, source, kind)
@@ -50,7 +51,6 @@ class _Vision:
 
     def detector(self, v: DetectorVisionConfig) -> str:
         x = Tower(self.g, v, self.source, VISION).tokens()
-        self.g.node("Shape", ["pixels"], "batch_size", start=0, end=1)
         for i in range(v.layers):
             x = self.layer(i, x)
         return self.g.norm(x, *self.pair(VISION + "post_layernorm"), v.eps, "features")
@@ -58,7 +58,7 @@ class _Vision:
     def clip(self, v: VisionConfig) -> str:
         g = self.g
         side = v.image_size
-        pixels = g.input("pixels", ["batch", v.channels, side, side])
+        pixels = g.input("pixels", [1, v.channels, side, side])
         kernel = g.weight(
             "patch_embedding", self.tensor(VISION + "embeddings.patch_embedding.weight")
         )
@@ -66,19 +66,14 @@ class _Vision:
             "Conv", [pixels, kernel], "patches",
             kernel_shape=[v.patch_size] * 2, strides=[v.patch_size] * 2,
         )  # fmt: skip
-        flat = g.node(  # (B, W, rows, columns) -> (B, W, P)
-            "Reshape", [patches, g.weight("flat_shape", np.array([0, 0, -1]))], "patches.flat"
+        flat = g.node(  # (1, W, rows, columns) -> (W, P)
+            "Reshape", [patches, g.weight("flat_shape", np.array([v.width, -1]))], "patches.flat"
         )
-        tokens = g.node("Transpose", [flat], "patches.tokens", perm=[0, 2, 1])  # (B, P, W)
-        batch = g.node("Shape", [pixels], "batch_size", start=0, end=1)
-        one_row = g.weight("one_row_shape", np.array([1, v.width]))
-        shape = g.node("Concat", [batch, one_row], "class_shape", axis=0)
-        class_token = self.tensor(VISION + "embeddings.class_embedding").reshape(1, 1, -1)
-        class_rows = g.node(
-            "Expand", [g.weight("class_embedding", class_token), shape], "class_rows"
-        )
-        x = g.node("Concat", [class_rows, tokens], "tokens", axis=1)  # (B, P + 1, W)
-        positions = self.tensor(VISION + "embeddings.position_embedding.weight")[None]
+        tokens = g.node("Transpose", [flat], "patches.tokens", perm=[1, 0])  # (P, W)
+        class_token = self.tensor(VISION + "embeddings.class_embedding").reshape(1, -1)
+        class_row = g.weight("class_embedding", class_token)
+        x = g.node("Concat", [class_row, tokens], "tokens", axis=0)  # (P + 1, W)
+        positions = self.tensor(VISION + "embeddings.position_embedding.weight")
         x = g.node("Add", [x, g.weight("positions", positions)], "tokens.placed")
         x = g.norm(x, *self.pair(VISION + "pre_layrnorm"), v.eps, "vision.0")
         for i in range(v.layers):
@@ -94,12 +89,10 @@ class _Vision:
         weight = np.concatenate([w for w, _ in parts])
         bias = np.concatenate([b for _, b in parts])
         h, weight = self.fed_by_norm(x, source + "layer_norm1", weight, name + ".attn.norm")
-        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (B, P + 1, 3 W)
+        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (P + 1, 3 W)
         split = [f"{name}.{p}" for p in "qkv"]
         g.nodes("Split", [qkv], split, axis=-1, num_outputs=3)
-        attended = g.node(
-            "MultiHeadAttention", split, name + ".attended", CONTRIB, num_heads=v.heads
-        )
+        attended = self.attention(split, v.heads, name + ".attended")
         out = g.linear(attended, *self.pair(source + "self_attn.out_proj"), self.kind, name + ".o")
         x = g.node("Add", [x, out], name + ".mid")
 
@@ -117,29 +110,29 @@ class _Vision:
             gain, shift, (weight,) = smooth(gain, shift, [weight])
         return self.g.norm(x, gain, shift, self.config.vision.eps, name), weight
 
+    def attention(self, qkv: Sequence[str], heads: int, name: str) -> str:
+        """Attention of queries to keys and values, each (rows, heads * width) -> the queries'."""
+        g, first = self.g, self.g.once("axis.first", np.array([0]))
+        parts = [g.node("Unsqueeze", [x, first], f"{name}.{p}")
+                 for p, x in zip("qkv", qkv, strict=True)]  # fmt: skip
+        g.node("MultiHeadAttention", parts, name + ".one", CONTRIB, num_heads=heads)
+        return g.node("Squeeze", [name + ".one", first], name)
+
     def resampler(self, features: str) -> None:
         g, t = self.g, self.config.text
         dense = g.linear(features, *self.pair(RESAMPLER + "dense"), self.kind, "resampler.dense")
         latents = self.tensor(RESAMPLER + "latent_query")
         projections = {p: self.pair(f"{RESAMPLER}x_attn.{p}_proj") for p in "qkv"}
         # What the latents contribute is the same for every picture: computed here, once.
-        fixed = {p: latents @ w.T + b for p, (w, b) in projections.items()}
-        batch = "batch_size"
-        tail = g.weight("latents_shape", np.array([self.config.latents, t.width]))
-        shape = g.node("Concat", [batch, tail], "resampler.latents_shape", axis=0)
         rows = {
-            p: g.node("Expand", [g.weight(f"resampler.{p}.fixed", fixed[p][None]), shape],
-                      f"resampler.{p}.latents")
-            for p in "qkv"
-        }  # fmt: skip
-        both = {}
+            p: g.weight(f"resampler.{p}.latents", latents @ w.T + b)
+            for p, (w, b) in projections.items()
+        }
+        both = [rows["q"]]
         for p in "kv":
             seen = g.linear(dense, *projections[p], self.kind, f"resampler.{p}.seen")
-            both[p] = g.node("Concat", [seen, rows[p]], f"resampler.{p}", axis=1)
-        attended = g.node(
-            "MultiHeadAttention", [rows["q"], both["k"], both["v"]], "resampler.attended",
-            CONTRIB, num_heads=t.heads,
-        )  # fmt: skip
+            both.append(g.node("Concat", [seen, rows[p]], f"resampler.{p}", axis=0))
+        attended = self.attention(both, t.heads, "resampler.attended")
         out = self.pair(RESAMPLER + "x_attn.out_proj")
-        g.linear(attended, *out, self.kind, "embeddings")
-        g.output("embeddings", ["batch", self.config.latents, t.width])
+        g.linear(attended, *out, self.kind, "embeddings", rows="latents")
+        g.output("embeddings", [self.config.latents, t.width])

@@ -61,9 +61,12 @@ class _Encoder:
         x = g.node("Add", [x, out], name + ".mid")
         lin1, lin1_bias = self.source.pair(source + "mlp.lin1")
         h, lin1 = self.fed_by_norm(x, source + "layer_norm2", lin1, name + ".mlp.norm")
-        h = g.linear(h, lin1, lin1_bias, self.kind, name + ".lin1")
+        h = self.reshape(h, [-1, self.e.width], name + ".mlp.rows")
+        h = g.linear(h, lin1, lin1_bias, self.kind, name + ".lin1", "cells")
         h = g.node("Gelu", [h], name + ".act")
-        h = g.linear(h, *self.source.pair(source + "mlp.lin2"), self.kind, name + ".lin2")
+        lin2 = self.source.pair(source + "mlp.lin2")
+        h = g.linear(h, *lin2, self.kind, name + ".lin2", "cells")
+        h = self.reshape(h, [1, self.e.grid, self.e.grid, self.e.width], name + ".mlp")
         return g.node("Add", [x, h], name)
 
     def attention(self, i: int, x: str, name: str) -> str:
@@ -78,11 +81,12 @@ class _Encoder:
         h, weight = self.fed_by_norm(x, source + "layer_norm1", weight, name + ".norm")
         windows = -(-e.grid // side)  # along a side
         apart = side != e.grid
+        rows = "window" if apart else "cells"
         if apart:
             h = self.partition(h, windows, side, name)
-        else:
-            h = self.reshape(h, [1, tokens, e.width], name + ".tokens")
-        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (windows^2, tokens, 3 W)
+        h = self.reshape(h, [-1, e.width], name + ".rows")
+        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv", rows)
+        qkv = self.reshape(qkv, [windows * windows, tokens, 3 * e.width], name + ".tokens")
         parts = [f"{name}.{p}" for p in "qkv"]
         g.nodes("Split", [qkv], parts, axis=-1, num_outputs=3)
         q, k, v = parts
@@ -92,7 +96,8 @@ class _Encoder:
         x = g.node("MultiHeadAttention", [q, k, v], name + ".attended", CONTRIB,
                    num_heads=heads, scale=scale)  # fmt: skip
         out = self.source.pair(source + "attn.proj")
-        x = g.linear(x, *out, self.kind, name + ".proj")
+        x = self.reshape(x, [-1, heads * inner], name + ".attended.rows")
+        x = g.linear(x, *out, self.kind, name + ".proj", rows)
         if apart:
             return self.unpartition(x, windows, side, name)
         return self.reshape(x, [1, side, side, e.width], name)
@@ -141,15 +146,14 @@ class _Encoder:
         )
 
     def partition(self, x: str, windows: int, side: int, name: str) -> str:
-        """(1, g, g, W) -> (windows^2, side^2, W); what sticks out of the picture is zeros."""
+        """(1, g, g, W) -> (windows, windows, side, side, W); more is zeros."""
         g, e = self.g, self.e
         more = windows * side - e.grid
         if more:
             pads = self.shared(f"pads.{more}", np.array([0, 0, 0, 0, 0, more, more, 0]))
             x = g.node("Pad", [x, pads], name + ".framed")
         x = self.reshape(x, [windows, side, windows, side, e.width], name + ".split")
-        x = g.node("Transpose", [x], name + ".windows", perm=[0, 2, 1, 3, 4])
-        return self.reshape(x, [windows * windows, side * side, e.width], name + ".tokens")
+        return g.node("Transpose", [x], name + ".windows", perm=[0, 2, 1, 3, 4])
 
     def unpartition(self, x: str, windows: int, side: int, name: str) -> str:
         g, e = self.g, self.e
