@@ -21,6 +21,8 @@ class Feed:
     """The slots that the branch saw so far, int64 (n,)."""
     rows: Float
     """Embedded rows, float32 (R, D), R >= 1."""
+    wanted: int = 1
+    """How many of the last rows' hidden states to return, 1 to R."""
 
 
 class Pack:
@@ -45,12 +47,13 @@ class Pack:
         """Run the rows of all feeds through the decoder.
 
         Returns:
-            the last row's hidden state of each feed, float32 (feeds, D), and each feed's slots
-            after the pass (those before, then its new ones).
+            the hidden states of each feed's last `Feed.wanted` rows, one feed after the other,
+            float32 (wanted in all, D), and each feed's slots after the pass (those before, then
+            its new ones).
         """
         slots = [feed.slots for feed in feeds]
         done = [0] * len(feeds)
-        last: list[Float | None] = [None] * len(feeds)
+        last: list[list[Float]] = [[] for _ in feeds]
         while any(done[i] < len(feed.rows) for i, feed in enumerate(feeds)):
             chosen: list[tuple[int, int]] = []
             room = _MAX_ROWS
@@ -60,25 +63,35 @@ class Pack:
                     chosen.append((i, count))
                     room -= count
             rows = np.concatenate([feeds[i].rows[done[i] : done[i] + n] for i, n in chosen])
-            start = self.arena.used
-            hidden = self.run(rows, [(slots[i], n) for i, n in chosen])
-            row = 0
+            start, row = self.arena.used, 0
+            wanted: list[int] = []
+            owners: list[int] = []
+            before = list(slots)
             for i, n in chosen:
                 slots[i] = np.concatenate([slots[i], np.arange(start + row, start + row + n)])
+                first = len(feeds[i].rows) - feeds[i].wanted - done[i]
+                found = range(max(first, 0), n)
+                wanted += [row + r for r in found]
+                owners += [i] * len(found)
                 row += n
                 done[i] += n
-                last[i] = hidden[row - 1]
-        return np.stack([h for h in last if h is not None]), slots
+            hidden = self.run(rows, [(before[i], n) for i, n in chosen], wanted)
+            for i, state in zip(owners, hidden, strict=True):
+                last[i].append(state)
+        return np.stack([state for states in last for state in states]), slots
 
-    def run(self, rows: Float, branches: Sequence[tuple[Slots, int]]) -> Float:
+    def run(
+        self, rows: Float, branches: Sequence[tuple[Slots, int]], wanted: Sequence[int]
+    ) -> Float:
         """Run one pass; its rows take the next slots.
 
         Args:
             rows: float32 (S, D), the branches' rows one after the other.
             branches: for each, the slots that it saw so far and how many rows are its.
+            wanted: which rows to return, ascending.
 
         Returns:
-            hidden states of all rows, float32 (S, D).
+            their hidden states, float32 (wanted, D).
         """
         arena = self.arena
         arena.reserve(len(rows))
@@ -87,6 +100,7 @@ class Pack:
         total = arena.used + len(rows)
         binding = self._binding
         binding.bind_cpu_input("x", np.ascontiguousarray(rows, np.float32))
+        binding.bind_cpu_input("wanted", np.asarray(wanted, np.int64))
         binding.bind_cpu_input("bias", visibility(total, branches))
         binding.bind_cpu_input("last", np.array([total - 1], np.int32))
         binding.bind_cpu_input("total", np.array([total], np.int32))

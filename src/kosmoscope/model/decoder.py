@@ -18,7 +18,7 @@ import numpy as np
 
 from kosmoscope.model.checkpoint import TEXT, Checkpoint, head_name
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.graph import CONTRIB, INT32, GraphWriter
+from kosmoscope.model.graph import CONTRIB, INT32, INT64, GraphWriter
 from kosmoscope.model.quantization import (
     Float,
     Precision,
@@ -42,10 +42,10 @@ def write_decoder(
         kind: of the linear layers.
         evened: `head_smoothing`, which the hidden states come divided by.
 
-    Inputs: x float32 (S, D), embedded rows; bias float32 (1, 1, S, T), 0 where a row may see a
+    Inputs: x float32 (S, D), embedded rows; wanted int64 (n,), which of them to return; bias float32 (1, 1, S, T), 0 where a row may see a
     position and very negative where not, T = past + S; last int32 (1,) = T - 1; total int32 (1,)
     = T; key.i and value.i float32 (1, heads, capacity, D / heads). Outputs: hidden float32
-    (S, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
+    (n, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
     """
     with GraphWriter(path) as g:
         _Decoder(g, config, source, kind).write(evened)
@@ -63,6 +63,7 @@ class _Decoder:
     def write(self, evened: Float) -> None:
         g, t = self.g, self.t
         x = g.input("x", ["rows", t.width])
+        g.input("wanted", ["wanted_rows"], INT64)
         g.input("bias", [1, 1, "rows", "total_positions"])
         g.input("last", [1], INT32)
         g.input("total", [1], INT32)
@@ -70,7 +71,7 @@ class _Decoder:
             x = self.layer(i, x)
         gain, shift = self.pair(TEXT + "layer_norm")
         g.norm(x, gain / evened, shift / evened, t.eps, "hidden")
-        g.output("hidden", ["rows", t.width])
+        g.output("hidden", ["wanted_rows", t.width])
 
     def layer(self, i: int, x: str) -> str:
         g, t = self.g, self.t
@@ -98,19 +99,27 @@ class _Decoder:
         g.output(f"new_key.{i}", buffers)
         g.output(f"new_value.{i}", buffers)
         attended = g.node("Squeeze", [name + ".attended.sequence", first], name + ".attended")
+        rows = "rows"
+        if i == t.layers - 1:
+            # Nothing attends to what the last layer makes of a row: only the wanted ones go on.
+            rows, kept = "wanted", name + ".wanted"
+            x = g.node("Gather", [x, rows], kept, axis=0)
+            attended = g.node("Gather", [attended, rows], kept + ".attended", axis=0)
         out, out_bias = self.pair(source + "self_attn.out_proj")
         h, out = self.fed_by_norm(
             attended, source + "self_attn.inner_attn_ln", out, name + ".inner"
         )
-        x = g.node("Add", [x, g.linear(h, out, out_bias, self.kind, name + ".o")], name + ".mid")
+        h = g.linear(h, out, out_bias, self.kind, name + ".o", rows)
+        x = g.node("Add", [x, h], name + ".mid")
 
         fc1, fc1_bias = self.pair(source + "ffn.fc1")
         h, fc1 = self.fed_by_norm(x, source + "final_layer_norm", fc1, name + ".ffn")
-        h = g.linear(h, fc1, fc1_bias, self.kind, name + ".fc1")
+        h = g.linear(h, fc1, fc1_bias, self.kind, name + ".fc1", rows)
         h = g.activation(t.activation, h, name + ".act")
         fc2, fc2_bias = self.pair(source + "ffn.fc2")
         h, fc2 = self.fed_by_norm(h, source + "ffn.ffn_layernorm", fc2, name + ".ffn_inner")
-        return g.node("Add", [x, g.linear(h, fc2, fc2_bias, self.kind, name + ".fc2")], name)
+        h = g.linear(h, fc2, fc2_bias, self.kind, name + ".fc2", rows)
+        return g.node("Add", [x, h], name)
 
     def fed_by_norm(self, x: str, norm: str, weight: Float, name: str) -> tuple[str, Float]:
         """Add the norm; where numbers get rounded, even out its channels first."""

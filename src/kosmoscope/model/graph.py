@@ -25,7 +25,7 @@ from kosmoscope.model.quantization import (
 CONTRIB = "com.microsoft"
 # onnx.TensorProto's numbers, here so that a model opens without importing onnx: only writing a
 # graph needs it.
-FLOAT, INT32 = 1, 6
+FLOAT, INT32, INT64 = 1, 6, 7
 _OPSET = 20  # the first with Gelu
 _PAGE = 4096
 _INLINE_BYTES = 512
