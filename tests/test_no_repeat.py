@@ -147,15 +147,14 @@ def test_unconstrained_the_default_is_transformers_option(pair: Any, beams: int)
     for name, text in PROMPTS.items():
         image = checkpoints.picture(4)
         prompt = [Prompt().image(image).tagged(text)]
-        for size, given in ((3, {}), (3, {NO_REPEAT: 3}), (0, {NO_REPEAT: 0})):
-            theirs = made.generate(text, image, 32, num_beams=beams, no_repeat_ngram_size=size)
+        three = made.generate(text, image, 32, num_beams=beams, no_repeat_ngram_size=3)
+        free = made.generate(text, image, 32, num_beams=beams)  # the file is not read there
+        for given, theirs in (({}, three), ({NO_REPEAT: 3}, three), ({NO_REPEAT: 0}, free)):
             (ours,) = scope.complete(
                 prompt, constrained=False, max_new_tokens=32, num_beams=beams, **given
             )
             assert list(ours.token_ids) == theirs, (name, given)
-        free = made.generate(text, image, 32, num_beams=beams)
-        assert free == theirs, "transformers 5 does not read the file"
-        differ += free != made.generate(text, image, 32, num_beams=beams, no_repeat_ngram_size=3)
+        differ += free != three
     assert differ, "a text without repeats shows nothing"
 
 

@@ -36,11 +36,11 @@ class GenerationOptions:
     seed: int = 0
     """Sampling: the same seed, request and model give the same tokens."""
     no_repeat_ngram_size: int | None = None
-    """Forbid any run of so many tokens to occur twice, prompt included; 0 is off, None is what
-    the model's own files say (kosmos-2: 3, as in Microsoft's published figures; transformers 5
-    has lost it, as 0 does). Constrained, of words only: tags, boxes and a picture's slots are
-    passed over, so that two phrases may have the same box. Unconstrained, of all tokens, as
-    transformers' option of this name does."""
+    """Forbid any run of so many tokens to occur twice, prompt included. None is what the model's
+    own files say (kosmos-2: 3, as in Microsoft's published figures); 0 is off, which is what
+    transformers 5 makes of the same files. Constrained, of words only: tags, boxes and a picture's
+    slots are passed over, so that two phrases may have the same box. Unconstrained, of all tokens,
+    as transformers' option of this name."""
     stop_sequences: tuple[tuple[int, ...], ...] = ()
     """End (finish reason "stop") when the generated tokens end with one of these."""
     stop_after_entities: int = 0
