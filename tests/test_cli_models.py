@@ -49,7 +49,8 @@ def test_pull_downloads_converts_and_becomes_the_default(hub: HubServer, photos:
     assert result.exit_code == 0
     (folder,) = result.stdout.splitlines()
     assert is_converted(Path(folder))
-    *bytes_lines, last = result.stderr.splitlines()
+    *bytes_lines, last, offer = result.stderr.splitlines()
+    assert offer == "note: `kosmoscope verify kosmos-2` compares it with published results"
     assert all(line.startswith("note: kosmos-2: ") for line in bytes_lines)
     assert 1 <= len(bytes_lines) <= 11
     assert last == "note: converting kosmos-2 to int8"
@@ -165,7 +166,15 @@ def test_models(home: Path) -> None:
 def test_info(home: Path) -> None:
     result = run("info")
     assert (result.exit_code, result.stderr) == (0, "")
-    for key in ("kosmoscope", "python", "onnxruntime", "numpy", "threads", "providers"):
+    for key in (
+        "kosmoscope",
+        "python",
+        "processor",
+        "onnxruntime",
+        "numpy",
+        "threads",
+        "providers",
+    ):
         assert f"\n{key} " in f"\n{result.stdout}"
     assert str(home / "kosmoscope") in result.stdout
     (line,) = run("info", "--format", "json").stdout.splitlines()

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,28 +133,35 @@ def test_what_would_repeat_a_run(history: list[int], size: int) -> None:
 def test_a_run_is_repeated_only_where_the_form_leaves_nothing_else(size: int, beams: int) -> None:
     scope = small.talkative("wide")
     tokens = scope.tokenizer.tokens
-    # Inside a phrase whose closing tag has been used: single pieces run out before the text ends.
-    prompt = Prompt().image(small.encoded(0, "wide")).tagged(PROMPTS["region"] + "<phrase> a")
+    # Every word has been said, and a phrase begins: there has to be one in it.
+    prompt = small.tagged_prompt(small.encoded(0, "wide"), "brief")
     request = small.request(
-        scope, prompt, no_repeat_ngram_size=size, num_beams=beams, max_new_tokens=140
+        scope, prompt, no_repeat_ngram_size=size, num_beams=beams, max_new_tokens=60
     )
+    every = filter(tokens.is_text, range(tokens.vocab_size))
+    filled = (*request.prompt.ids, *every, tokens.phrase_open)
+    request = replace(request, prompt=replace(request.prompt, ids=filled))
     (ids,) = ids_of(scope, [request])
     before = list(request.prompt.ids)
     assert request.grammar is not None
     excused = 0
-    for n in sorted(repeats([*before, *ids], size)):
+    whole = [*before, *ids]
+    picture = before.index(tokens.image_close)
+    said = [n for n, i in enumerate(whole) if n > picture and tokens.is_text(i)]
+    words = [whole[n] for n in said]  # only runs of words count, whatever tags are between them
+    for k in sorted(repeats(words, size)):
+        n = said[k]
         if n < len(before):
             continue
-        state = request.grammar.state_after([*before, *ids][:n])
-        tail = ([*before, *ids][n - size + 1 : n]) if size > 1 else []
+        state = request.grammar.state_after(whole[:n])
+        tail = words[k - size + 1 : k]
+        grams = {tuple(words[j : j + size]) for j in range(k - size + 1)}
         for other in np.flatnonzero(request.grammar.allowed_mask(state)):
-            history = [*before, *ids][:n]
-            grams = {tuple(history[k : k + size]) for k in range(len(history) - size + 1)}
-            assert (*tail, int(other)) in grams, "another token was free"
+            assert tokens.is_text(other), "a tag was free"
+            assert (*tail, int(other)) in grams, "another word was free"
         excused += 1
     assert any(tokens.is_location(i) for i in ids)
-    if size == 1:
-        assert excused, "the pieces must run out"
+    assert bool(excused) == (size == 1), "the words must run out"
 
 
 def test_the_text_does_not_end_before_min_new_tokens() -> None:

@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from kosmoscope.engine.arena import Float
 from kosmoscope.engine.boxes import Corner, box_score, refined_xyxy
 from kosmoscope.engine.choice import Scores, corner, log_softmax, pick, score_rows
 from kosmoscope.engine.core import PromptIds
 from kosmoscope.engine.options import GenerationOptions
-from kosmoscope.errors import ModelError, OptionError
-from kosmoscope.geometry import XYXY, iou
+from kosmoscope.errors import BoxError, ModelError, OptionError
+from kosmoscope.geometry import iou
 from kosmoscope.grammar import Grammar, State
 from kosmoscope.images import ImageSource
 from kosmoscope.model.quantization import Precision
 from kosmoscope.prompts import Prompt, describe_prompt
-from kosmoscope.scope import EncodedImage, Scope, load
+from kosmoscope.scope import Scope, load
 
 TASKS = ("brief", "detailed")
 
@@ -73,10 +74,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class Choice:
+    """What a model would say at one token of a given text."""
+
     token: int
     logprob_of_reference: float
+    """Natural logarithm of the probability of the token that the text has."""
     corner: Corner | None
+    """Where it would say a location."""
 
 
 def compare(
@@ -114,7 +119,7 @@ def compare(
     scope = load(name_or_path, "fp32", threads=threads, progress=progress)
     texts = [d.token_ids for d in _describe(scope, images, options)]
     truth = [
-        _taught(scope, image, task, ids)
+        taught(scope, describe_prompt(image, task), ids)
         for (image, task), ids in zip(_cases(images), texts, strict=True)
     ]
     if not any(truth):
@@ -127,13 +132,13 @@ def compare(
         say(f"{precision}: load and compare")
         other = load(name_or_path, precision, threads=threads, progress=progress)
         found = [
-            _taught(other, image, task, ids)
+            taught(other, describe_prompt(image, task), ids)
             for (image, task), ids in zip(_cases(images), texts, strict=True)
         ]
         free = [d.token_ids for d in _describe(other, images, options)]
         same = float(np.mean([a == b for a, b in zip(free, texts, strict=True)]))
         side = other.tokenizer.tokens.side
-        drifts.append(_drift(precision, truth, found, same, side))
+        drifts.append(drift(precision, truth, found, same, side))
         del other
     return Report(model, len(images), len(texts), tuple(drifts))
 
@@ -151,15 +156,34 @@ def _describe(scope: Scope, images: Sequence[ImageSource], options: GenerationOp
         yield from scope.complete(prompts, options)
 
 
-def _taught(scope: Scope, image: ImageSource, task: str, ids: Sequence[int]) -> list[_Choice]:
-    """Return what the model chooses at each token of a given text that is a choice."""
-    encoded: EncodedImage = scope.encode(image)
-    prompt: Prompt = describe_prompt(encoded, task)
+def hidden_states(scope: Scope, prompt: Prompt, ids: Sequence[int]) -> tuple[PromptIds, Float]:
+    """Return a prompt's ids, and the states from which each token of a given text is predicted.
+
+    Args:
+        scope: the model.
+        prompt: about one picture, encoded or not.
+        ids: the text after it.
+
+    Returns:
+        the prompt as the engine takes it, and float32 (len(ids), D).
+    """
     compiled = prompt.compile(scope.tokenizer, scope.engine.slot_ids)
-    engine_prompt = PromptIds(compiled.ids, ((compiled.pictures[0][0], encoded.state),))
-    hidden = scope.engine.teach(engine_prompt, ids)
+    pictures = tuple((start, scope.encode(image).state) for start, image in compiled.pictures)
+    asked = PromptIds(compiled.ids, pictures)
+    return asked, scope.engine.teach(asked, ids)
+
+
+def taught(scope: Scope, prompt: Prompt, ids: Sequence[int]) -> list[Choice]:
+    """Return what the model chooses at each token of a given text that is a choice.
+
+    Args:
+        scope: the model.
+        prompt: about a picture.
+        ids: the text after it, well-formed.
+    """
+    asked, hidden = hidden_states(scope, prompt, ids)
     grammar = Grammar(scope.tokenizer.tokens)
-    state: State | None = grammar.state_after(compiled.ids)
+    state: State | None = grammar.state_after(asked.ids)
     states: list[tuple[Grammar, State] | None] = []
     rows = []
     for row, token in enumerate(ids):
@@ -174,7 +198,7 @@ def _taught(scope: Scope, image: ImageSource, task: str, ids: Sequence[int]) -> 
     return [_choice(scope, s, ids[row]) for s, row in zip(scored, rows, strict=True)]
 
 
-def _choice(scope: Scope, scores: Scores, reference: int) -> _Choice:
+def _choice(scope: Scope, scores: Scores, reference: int) -> Choice:
     token = scores.token(pick(scores, GenerationOptions(), np.random.default_rng(0)))
     logprobs = log_softmax(scores.masked())
     index = (
@@ -182,16 +206,25 @@ def _choice(scope: Scope, scores: Scores, reference: int) -> _Choice:
         if scores.ids is not None
         else reference - scores.first
     )
-    return _Choice(token, float(logprobs[index]), corner(scope.engine, scores, token))
+    return Choice(token, float(logprobs[index]), corner(scope.engine, scores, token))
 
 
-def _drift(
+def drift(
     precision: str,
-    truth: Sequence[Sequence[_Choice]],
-    found: Sequence[Sequence[_Choice]],
+    truth: Sequence[Sequence[Choice]],
+    found: Sequence[Sequence[Choice]],
     same_texts: float,
     side: int,
 ) -> Drift:
+    """Return how far one precision's choices, text by text, are from fp32's in `truth`.
+
+    Args:
+        precision: that of `found`.
+        truth: at least one choice in all.
+        found: of the same texts.
+        same_texts: share of free-running texts that are the same.
+        side: cells along each side of the grid.
+    """
     pairs = [p for a, b in zip(truth, found, strict=True) for p in zip(a, b, strict=True)]
     same = np.array([a.token == b.token for a, b in pairs])
     located = np.array([a.corner is not None for a, _ in pairs])
@@ -200,7 +233,7 @@ def _drift(
     moved = np.array([np.hypot(a.x - b.x, a.y - b.y) * side for a, b in corners])
     errors = np.array([a.logprob_of_reference - b.logprob_of_reference for a, b in pairs])
     boxes = list(_boxes(truth, found))
-    ious = [iou(_xyxy(a, side), _xyxy(b, side)) for a, b in boxes]
+    ious = [_overlap(a, b, side) for a, b in boxes]
     scores = [abs(box_score(*a) - box_score(*b)) for a, b in boxes]
     return Drift(
         precision=precision,
@@ -228,7 +261,7 @@ def _steps(a: Corner, b: Corner, side: int) -> int:
 
 
 def _boxes(
-    truth: Sequence[Sequence[_Choice]], found: Sequence[Sequence[_Choice]]
+    truth: Sequence[Sequence[Choice]], found: Sequence[Sequence[Choice]]
 ) -> Iterator[tuple[tuple[Corner, Corner], tuple[Corner, Corner]]]:
     """Yield both models' corner pairs of each box, in the order in which they came."""
     for a, b in zip(truth, found, strict=True):
@@ -238,5 +271,10 @@ def _boxes(
                 yield (ul, lr), (their_ul, their_lr)
 
 
-def _xyxy(corners: tuple[Corner, Corner], side: int) -> XYXY:
-    return refined_xyxy(*corners, side)
+def _overlap(a: tuple[Corner, Corner], b: tuple[Corner, Corner], side: int) -> float:
+    """Return the IoU of two boxes. Each corner was chosen after the given text's, not after the
+    model's own, so that two may make an inverted box: it covers nothing."""
+    try:
+        return iou(refined_xyxy(*a, side), refined_xyxy(*b, side))
+    except BoxError:
+        return 0.0

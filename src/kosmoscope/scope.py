@@ -276,6 +276,12 @@ class Scope:
             threads=self.engine.threads,
         )
 
+    def settled(self, options: GenerationOptions) -> GenerationOptions:
+        """Return the options with the model's own values where none were given."""
+        if options.no_repeat_ngram_size is not None:
+            return options
+        return replace(options, no_repeat_ngram_size=self.engine.no_repeat_ngram_size)
+
     def check(self, prompt: Prompt) -> None:
         """Raise what asking this would raise, before a picture is looked at.
 

@@ -128,7 +128,8 @@ def run_batch(
             hidden.append(out)
         loaded = scope if isinstance(scope, Scope) else scope()
         check_prompts(loaded, store.tasks)
-        store.begin(_model(loaded), _about(store, sources, batch_size))
+        about = _about(store, sources, batch_size)
+        store.begin(_model(loaded), about, loaded.settled(chosen))
         with CleanStop(ended) as stopping:
             state = "failed"
             sink = StoreSink(store, recheck=not skip_existing, progress=progress)

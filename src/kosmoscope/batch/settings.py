@@ -27,7 +27,8 @@ def differences(
     Args:
         run: what run.json says.
         model: name, precision, source_sha256; what is missing is not compared.
-        options: of the generation, now.
+        options: of the generation, now; one that is None is the model's own, which is not known
+            before the model is, and not compared.
         tasks: their keys, now.
     """
     parts = []
@@ -38,7 +39,7 @@ def differences(
     parts += [
         f"{name} was {old.get(name)!r}, is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and new.get(name, "") is not None
     ]
     before = [task.get("key") for task in run.get("tasks", [])]
     parts += [f"task {key} is new" for key in tasks if key not in before]

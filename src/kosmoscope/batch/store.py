@@ -120,17 +120,25 @@ class Store:
     ) -> None:
         self._stack.__exit__(kind, value, trace)
 
-    def begin(self, model: Mapping[str, str], about: Mapping[str, Any]) -> None:
+    def begin(
+        self,
+        model: Mapping[str, str],
+        about: Mapping[str, Any],
+        options: GenerationOptions | None = None,
+    ) -> None:
         """Read what is there, and write down what this run is about.
 
         Args:
             model: name, precision, source_sha256.
             about: what else run.json tells.
+            options: of this run with the model's own values where none were given; None where
+                they are known.
 
         Raises:
-            FolderMismatchError: it holds results of another model.
+            FolderMismatchError: it holds results of another model, or of other options.
             OutputError: a record is damaged, or run.json cannot be written.
         """
+        self._options = options or self._options
         if self._overwrite:
             self._clear()
         else:

@@ -19,6 +19,7 @@ from kosmoscope.cli import (
     segment_command,
     terminal,
     use_results,
+    verify_command,
 )
 from kosmoscope.cli.exit_codes import Commands
 from kosmoscope.cli.options import help_text
@@ -60,6 +61,7 @@ for group in (
     use_results,
     models,
     info,
+    verify_command,
     parity_command,
     evaluate_command,
 ):

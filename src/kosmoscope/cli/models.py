@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _PANEL = "Manage models"
 _NONE = "none"
+_PUBLISHED = "kosmos-2"
+"""The model that `verify` knows published results of."""
 _KNOWN = ", ".join(alias for kind in KINDS for alias in kind.aliases)
 _DEFAULTS = ", ".join(f"{kind.default} for {kind.title}" for kind in KINDS)
 
@@ -94,14 +96,22 @@ def pull(
     except KeyboardInterrupt:
         terminal.note(f"interrupted; `kosmoscope pull {name}` goes on where it stopped")
         raise
+    kind, called = kind_of(folder, KINDS), display_name(name, KINDS)
     if precision == _NONE:
         terminal.emit(terminal.path_text(folder))
+        _offer_proof(called)
         return
-    kind, called = kind_of(folder, KINDS), display_name(name, KINDS)
     wanted = precision or kind.default
     with Steps(f"looking at {called}", f"converting {called} to {wanted}") as steps:
         converted = ensure_converted(kind, folder, wanted, name=called, progress=steps)
     terminal.emit(terminal.path_text(converted.folder))
+    _offer_proof(called)
+
+
+def _offer_proof(name: str) -> None:
+    """Name the command that compares the model with what was published of it."""
+    if name == _PUBLISHED:
+        terminal.note(f"`kosmoscope verify {name}` compares it with published results")
 
 
 def convert(

@@ -205,7 +205,9 @@ declare(
     ),
     seed=Flag("Makes drawing repeatable: the same seed draws the same tokens."),
     no_repeat_ngram_size=Flag(
-        "Let no run of so many tokens occur twice; 0 is off.", "--no-repeat-ngram"
+        "Let no run of so many words occur twice (with --unconstrained, of tags and boxes too); "
+        "0 is off. What the model's files say unless given: kosmos-2's 3.",
+        "--no-repeat-ngram",
     ),
     constrained=Flag(
         "Let the model write malformed tags and boxes too, as transformers does.",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kosmoscope.engine.arena import Float, Slots
 from kosmoscope.engine.boxes import Corner
-from kosmoscope.engine.choice import Scores, corner, forbid, log_softmax, repeated
+from kosmoscope.engine.choice import Scores, corner, forbid, forbidden_repeats, log_softmax
 from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.pack import Feed, Pack
@@ -120,7 +120,8 @@ class _Search:
         """Return log probabilities over the whole vocabulary, what may not come at -inf."""
         options = self.options
         history = [*self.prompt.ids, *(t[0] for t in beam.tokens)]
-        banned = repeated(history, options.no_repeat_ngram_size)
+        words = self.grammar is not None
+        banned = forbidden_repeats(self.engine, options, history, words_only=words)
         if len(beam.tokens) < options.min_new_tokens:
             banned = [*banned, *self.engine.stops]
         allowed: NDArray[np.bool_] | None = None

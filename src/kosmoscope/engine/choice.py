@@ -13,6 +13,7 @@ from kosmoscope.engine.boxes import Corner, read_corner
 from kosmoscope.engine.core import Engine
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.grammar import Grammar, Place, State
+from kosmoscope.tokens import TokenSet
 
 Mask = NDArray[np.bool_]
 
@@ -98,6 +99,39 @@ def forbid(scores: Scores, banned: Sequence[int]) -> Scores:
     if not allowed.any():
         return scores
     return Scores(scores.first, scores.logits, allowed, scores.ids)
+
+
+def forbidden_repeats(
+    engine: Engine, options: GenerationOptions, history: Sequence[int], *, words_only: bool
+) -> list[int]:
+    """Return the tokens that `no_repeat_ngram_size` forbids after a history, prompt included.
+
+    Args:
+        engine: whose own value holds where the options have none.
+        options: of the text.
+        history: all ids so far; a picture's slots hold placeholder words.
+        words_only: the text is constrained: a run is one of ordinary pieces as the caption has
+            them, and only those are ever forbidden. Tags and boxes between two words do not part
+            a run, or a list in which the same phrase comes again and again would have none; nor
+            are they in it, or a second phrase with the box of the first could not be written (or
+            not be gone on from). False: any tokens, as transformers' NoRepeatNGramLogitsProcessor.
+    """
+    size = options.no_repeat_ngram_size
+    size = engine.no_repeat_ngram_size if size is None else size
+    if size == 0:
+        return []
+    return repeated(_words(engine.tokens, history) if words_only else history, size)
+
+
+def _words(tokens: TokenSet, history: Sequence[int]) -> list[int]:
+    found = []
+    in_picture = False
+    for i in history:
+        if i in (tokens.image_open, tokens.image_close):
+            in_picture = i == tokens.image_open
+        elif not in_picture and tokens.is_text(i):
+            found.append(i)
+    return found
 
 
 def repeated(history: Sequence[int], size: int) -> list[int]:

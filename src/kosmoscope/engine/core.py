@@ -60,6 +60,7 @@ class Engine:
         self.config: ModelConfig = converted.config
         self.tokens = tokens
         self.stops = converted.stops
+        self.no_repeat_ngram_size = converted.no_repeat_ngram_size
         self.threads = thread_count(threads)
         self.key = f"{converted.manifest.source_sha256[:16]}-{converted.manifest.precision}"
         exact = converted.manifest.precision == "fp32"

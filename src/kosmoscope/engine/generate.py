@@ -15,7 +15,14 @@ import numpy as np
 from kosmoscope.engine import beam
 from kosmoscope.engine.arena import Float, Slots
 from kosmoscope.engine.boxes import Corner
-from kosmoscope.engine.choice import corner, forbid, log_softmax, pick, repeated, score_rows
+from kosmoscope.engine.choice import (
+    corner,
+    forbid,
+    forbidden_repeats,
+    log_softmax,
+    pick,
+    score_rows,
+)
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.pack import Feed, Pack
@@ -115,7 +122,8 @@ def _together(engine: Engine, requests: list[tuple[int, Request]], clock: Clock)
         grammars = [(b.grammar, b.state) if b.grammar and b.state else None for b in branches]
         for branch, scores in zip(branches, score_rows(engine, hidden, grammars), strict=True):
             options = branch.options
-            banned = repeated(branch.history, options.no_repeat_ngram_size)
+            words = branch.state is not None
+            banned = forbidden_repeats(engine, options, branch.history, words_only=words)
             if len(branch.generated) < options.min_new_tokens:
                 banned = [*banned, *engine.stops]
             allowed = forbid(scores, banned)

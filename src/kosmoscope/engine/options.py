@@ -35,9 +35,12 @@ class GenerationOptions:
     """Sampling: draw from the smallest set of tokens whose probabilities add up to this."""
     seed: int = 0
     """Sampling: the same seed, request and model give the same tokens."""
-    no_repeat_ngram_size: int = 0
-    """Forbid any run of so many tokens to occur twice, prompt included; 0 is off. Microsoft's
-    published figures use 3, which also forbids repeating a box."""
+    no_repeat_ngram_size: int | None = None
+    """Forbid any run of so many tokens to occur twice, prompt included. None is what the model's
+    own files say (kosmos-2: 3, as in Microsoft's published figures); 0 is off, which is what
+    transformers 5 makes of the same files. Constrained, of words only: tags, boxes and a picture's
+    slots are passed over, so that two phrases may have the same box. Unconstrained, of all tokens,
+    as transformers' option of this name."""
     stop_sequences: tuple[tuple[int, ...], ...] = ()
     """End (finish reason "stop") when the generated tokens end with one of these."""
     stop_after_entities: int = 0
@@ -51,7 +54,8 @@ class GenerationOptions:
         self._integer("min_new_tokens", 0, self.max_new_tokens)
         self._integer("num_beams", 1, 64)
         self._integer("seed", 0, 2**63 - 1)
-        self._integer("no_repeat_ngram_size", 0, 1024)
+        if self.no_repeat_ngram_size is not None:
+            self._integer("no_repeat_ngram_size", 0, 1024)
         self._integer("stop_after_entities", 0, MAX_NEW_TOKENS)
         self._number("temperature", 0.0, 100.0)
         self._number("top_p", 1e-6, 1.0)
@@ -107,7 +111,7 @@ class GenerationKeywords(TypedDict, total=False):
     temperature: float
     top_p: float
     seed: int
-    no_repeat_ngram_size: int
+    no_repeat_ngram_size: int | None
     stop_sequences: tuple[tuple[int, ...], ...]
     stop_after_entities: int
     constrained: bool

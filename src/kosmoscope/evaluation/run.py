@@ -194,7 +194,7 @@ def evaluate(
         InputError: the data are not what the format says; found before any picture is described.
     """
     found = Evaluation(
-        scope.model, scope.precision, scope.engine.threads, options, generation,
+        scope.model, scope.precision, scope.engine.threads, options, scope.settled(generation),
         None if segmenter is None else segmenter.name,
     )  # fmt: skip
     with ExitStack() as stack:

@@ -16,6 +16,8 @@ ACTIVATIONS = ("gelu", "quick_gelu")
 CLIP_TOWER = "kosmos_2_vision_model"
 DETECTOR_TOWER = "kosmoscope_detector_vision"
 
+NO_REPEAT = "no_repeat_ngram_size"
+
 
 @dataclass(frozen=True, slots=True)
 class TextConfig:
@@ -33,6 +35,8 @@ class TextConfig:
     bos: int
     pad: int
     eos: int
+    no_repeat_ngram_size: int
+    """No run of so many tokens twice in a text; 0 is off. generation_config.json goes before it."""
 
     @property
     def head_width(self) -> int:
@@ -119,6 +123,21 @@ class ModelConfig:
         return _Reader(path).model(data)
 
 
+def no_repeat_ngram_size(data: Mapping[str, Any], path: Path, default: int = 0) -> int:
+    """Return what config.json's text_config or generation_config.json says; null is not given.
+
+    Args:
+        data: the section or the file.
+        path: of the file, for the message.
+        default: where it is not given.
+
+    Raises:
+        CheckpointError: it is no whole number from 0 to 1024.
+    """
+    given = {key: value for key, value in data.items() if value is not None}
+    return ConfigReader(path).integer(given, NO_REPEAT, default, 1024, least=0)
+
+
 class _Reader(ConfigReader):
     def model(self, data: Mapping[str, Any]) -> ModelConfig:
         self.known(data, "", {"model_type", "text_config", "vision_config", "latent_query_num",
@@ -135,7 +154,7 @@ class _Reader(ConfigReader):
             "model_type", "vocab_size", "max_position_embeddings", "embed_dim", "layers",
             "ffn_dim", "attention_heads", "activation_function", "layer_norm_eps",
             "scale_embedding", "bos_token_id", "pad_token_id", "eos_token_id",
-            "tie_word_embeddings"})  # fmt: skip
+            "tie_word_embeddings", NO_REPEAT})  # fmt: skip
         if self.flag(data, "add_cross_attention", False):
             raise self.fail("text_config.add_cross_attention is true; this engine has no encoder")
         eos = data.get("eos_token_id", 2)
@@ -153,6 +172,7 @@ class _Reader(ConfigReader):
             bos=self.token(data, "bos_token_id", 0),
             pad=self.token(data, "pad_token_id", 1),
             eos=self.token({"eos_token_id": first_eos}, "eos_token_id", 2),
+            no_repeat_ngram_size=no_repeat_ngram_size(data, self.path),
         )
         if config.width % config.heads:
             raise self.fail(

@@ -13,8 +13,8 @@ from kosmoscope.images import PixelSpec
 from kosmoscope.model import decoder, vision
 from kosmoscope.model.checkpoint import TEXT, Checkpoint
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.converted import stop_ids
-from kosmoscope.model.names import EMBEDDINGS, GENERATION, TOKENIZER
+from kosmoscope.model.converted import generation_defaults
+from kosmoscope.model.names import EMBEDDINGS, TOKENIZER
 from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, Step
 from kosmoscope.store.source import SourceFiles
@@ -44,12 +44,12 @@ def write(stage: Path, source: SourceFiles, precision: str, step: Step) -> None:
 
 def check_source(folder: Path) -> tuple[ModelConfig, TokenSet]:
     """Check that config, tokenizer and preprocessor agree. Raises `CheckpointError`."""
-    file, preprocessor, generation = (folder / n for n in (CONFIG, PREPROCESSOR, GENERATION))
+    file, preprocessor = folder / CONFIG, folder / PREPROCESSOR
     config = ModelConfig.from_file(file)
     tokenizer = Tokenizer.from_file(folder / TOKENIZER)
     t = config.text
     tokenizer.check_matches(vocab_size=t.vocab_size, bos=t.bos, pad=t.pad, eos=t.eos, file=file)
-    stop_ids(generation if generation.is_file() else None, config)
+    generation_defaults(folder, config)
     spec = PixelSpec.from_config(read_object(preprocessor, CheckpointError), str(preprocessor))
     side = config.vision.image_size
     if spec.size_wh != (side, side):

@@ -19,7 +19,7 @@ from pathlib import Path
 from kosmoscope.calibration import CALIBRATION, Calibration
 from kosmoscope.errors import CheckpointError
 from kosmoscope.files.checked import read_object
-from kosmoscope.model.config import ModelConfig
+from kosmoscope.model.config import ModelConfig, no_repeat_ngram_size
 from kosmoscope.model.names import GENERATION
 from kosmoscope.model.quantization import PRECISIONS, Precision
 from kosmoscope.store.kind import CONFIG
@@ -35,6 +35,8 @@ class Converted:
     config: ModelConfig
     stops: frozenset[int]
     """Token ids that end a text."""
+    no_repeat_ngram_size: int = 0
+    """No run of so many tokens twice in a text, unless the caller says otherwise; 0 is off."""
     calibration: Calibration | None = None
 
     @property
@@ -50,27 +52,29 @@ class Converted:
             CheckpointError: a file is not what it should be; the message names it.
         """
         config = ModelConfig.from_file(folder / CONFIG)
-        generation = folder / GENERATION
-        stops = stop_ids(generation if generation.exists() else None, config)
+        stops, no_repeat = generation_defaults(folder, config)
         measured = folder / CALIBRATION
         calibration = Calibration.from_file(measured) if measured.exists() else None
-        return cls(folder, manifest, config, stops, calibration)
+        return cls(folder, manifest, config, stops, no_repeat, calibration)
 
 
-def stop_ids(path: Path | None, config: ModelConfig) -> frozenset[int]:
-    """Return the token ids that end a text.
+def generation_defaults(folder: Path, config: ModelConfig) -> tuple[frozenset[int], int]:
+    """Return the token ids that end a text, and how long a run may not occur twice in one.
+
+    What generation_config.json says goes before config.json, as in transformers, key by key.
 
     Args:
-        path: generation_config.json, or None where the checkpoint has none.
+        folder: of the checkpoint or the converted model, with generation_config.json or without.
         config: what holds otherwise.
 
     Raises:
-        CheckpointError: the file is no JSON object, or what it names are no token ids.
+        CheckpointError: the file is no JSON object, what it names are no token ids, or
+            no_repeat_ngram_size is no whole number from 0 to 1024.
     """
-    if path is None:
-        return frozenset({config.text.eos})
-    value = read_object(path, CheckpointError).get("eos_token_id", config.text.eos)
+    path = folder / GENERATION
+    data = read_object(path, CheckpointError) if path.is_file() else {}
+    value = data.get("eos_token_id", config.text.eos)
     ids = value if isinstance(value, list) else [value]
     if not ids or not all(type(i) is int and 0 <= i < config.text.vocab_size for i in ids):
         raise CheckpointError(f"{path}: eos_token_id is {value!r}; expected token ids")
-    return frozenset(ids)
+    return frozenset(ids), no_repeat_ngram_size(data, path, config.text.no_repeat_ngram_size)

@@ -23,7 +23,7 @@ from kosmoscope.errors import (
     OptionError,
     OutputError,
 )
-from kosmoscope.files.folders import left_behind, new_folder
+from kosmoscope.files.folders import left_behind, new_folder, remove_folder
 from kosmoscope.files.locks import if_free, waiting_for
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import output_error
@@ -100,6 +100,17 @@ def ensure_converted(
             raise error from e
         target = _for_this_process(kind, folder, target.name, precision, name, step, error)
     return open_converted(kind, target)
+
+
+def remove_converted(kind: ModelKind[Any], folder: Path, precision: str) -> bool:
+    """Remove the cached conversion of a checkpoint; False where there is none, or it is in use."""
+    target = kind.converted_dir(kind.find(folder), precision)
+    try:
+        with waiting_for(cache_root() / "locks" / f"{target.name}{_LOCK}"):
+            remove_folder(target)
+    except OSError:
+        return False
+    return True
 
 
 _LOCK = ".lock"

@@ -60,11 +60,13 @@ class ConfigReader:
             raise self.fail(f"{key} is missing or not an object")
         return value
 
-    def integer(self, data: Mapping[str, Any], key: str, default: int, most: int = 2**24) -> int:
-        """Return a whole number from 1 to `most`."""
+    def integer(
+        self, data: Mapping[str, Any], key: str, default: int, most: int = 2**24, least: int = 1
+    ) -> int:
+        """Return a whole number from `least` to `most`."""
         value = data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-            raise self.fail(f"{key} is {value!r}; expected a whole number from 1 to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.fail(f"{key} is {value!r}; expected a whole number from {least} to {most}")
         return value
 
     def token(self, data: Mapping[str, Any], key: str, default: int) -> int:

@@ -8,16 +8,15 @@ came with the hash that the hub states. For a file of 6.7 GB both matter.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from kosmoscope.errors import (
     CheckpointError,
@@ -30,6 +29,7 @@ from kosmoscope.errors import (
 from kosmoscope.files.text import reason
 from kosmoscope.files.writing import write_text
 from kosmoscope.store import folders
+from kosmoscope.store.incoming import Part, RemoteFile
 from kosmoscope.store.installed import cached, hub_name, not_here, packaged, unknown
 from kosmoscope.store.kind import CONFIG, Kinds, kind_of
 from kosmoscope.store.source import INDEX, WEIGHTS, no_weights, shard_names
@@ -93,63 +93,54 @@ def pull(
     if here is not None and here.name == revision:
         return here  # a commit never changes: nothing to ask the hub
     try:
-        return _Pull(name, repo, revision or "main", kinds).run(progress or (lambda *_: None))
+        with _writing(name):
+            return _Pull(name, repo, revision or "main", kinds).run(progress or (lambda *_: None))
     except DownloadError as e:
         if here is None or isinstance(e, OfflineError):
             raise
         raise DownloadError(f"{e} (the copy already on this machine still works)") from e.__cause__
+
+
+def pull_file(name: str, kinds: Kinds, file: str, *, revision: str | None = None) -> Path:
+    """Bring one more file of a model's repository into the hub's cache, and return its path.
+
+    Resumed and compared with the hub's hash as the files of `pull` are; not asked for again.
+
+    Args:
+        name: an alias such as "kosmos-2", or "org/name".
+        kinds: of which the model may be.
+        file: a name at the top of the repository.
+        revision: a branch, tag or commit; the main branch if None.
+
+    Raises:
+        ModelNotFoundError: no such repository or revision, or it is private or gated.
+        CheckpointError: the repository has no such file.
+        OfflineError: it is not in the cache, and offline mode is on.
+        DownloadError: as `pull`.
+    """
+    kinds = tuple(kinds)
+    repo = hub_name(name, kinds)
+    if repo is None:
+        raise ModelNotFoundError(unknown(name, kinds))
+    snapshot = folders.hub_snapshot(repo, revision)
+    if snapshot is not None and (snapshot / file).is_file():
+        return snapshot / file
+    if variable := folders.offline():
+        raise OfflineError(f"{name}: {file} is not in the cache and {variable} is set; unset it")
+    with _writing(name):
+        return _Pull(name, repo, revision or "main", kinds).file(file)
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    """Say of what cannot be written that it belongs to a download, and where those lie."""
+    try:
+        yield
     except OutputError as e:
         raise DownloadError(f"{name}: {e}{_WHERE}") from e
     except OSError as e:
         place = e.filename or folders.hub_cache()
         raise DownloadError(f"{name}: cannot write {place}: {e.strerror or e}{_WHERE}") from e
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as the hub lists it. `digest` names it in the cache: sha256, or git's sha1."""
-
-    name: str
-    size: int
-    digest: str
-
-    def hasher(self) -> Any:
-        if len(self.digest) == 64:
-            return hashlib.sha256()
-        return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
-
-
-class _Part:
-    """A file on its way: its bytes on disk and their hash so far. Outlives the process."""
-
-    def __init__(self, path: Path, file: _File) -> None:
-        self._file = file
-        # Unbuffered, so that a killed process leaves behind everything that it had received.
-        self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self._hash = file.hasher()
-        self.size = 0
-        while chunk := self._stream.read(1 << 20):
-            self._hash.update(chunk)
-            self.size += len(chunk)
-
-    def write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:  # an unbuffered write may take less than it is given
-            rest = rest[self._stream.write(rest) :]
-        self._hash.update(chunk)
-        self.size += len(chunk)
-
-    def restart(self) -> None:
-        self._stream.seek(0)
-        self._stream.truncate()
-        self._hash = self._file.hasher()
-        self.size = 0
-
-    def close(self) -> bool:
-        """Bring the bytes to disk and return whether they are the ones the hub promised."""
-        os.fsync(self._stream.fileno())
-        self._stream.close()
-        return self.size == self._file.size and self._hash.hexdigest() == self._file.digest
 
 
 class _Pull:
@@ -160,33 +151,30 @@ class _Pull:
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         self.storage = folders.hub_storage(repo)
         self.commit, self.folder = "", self.storage  # known once the hub has answered
+        self.place = f"{name} on {self.endpoint.partition('://')[2]}"
         if not re.fullmatch(r"https?://(\[[0-9a-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", self.endpoint):
             raise DownloadError(f"HF_ENDPOINT is {self.endpoint!r}; expected http(s)://host")
 
     def run(self, progress: Progress) -> Path:
-        files, place = self._listing(), f"{self.name} on {self.endpoint.partition('://')[2]}"
-
-        def missing(what: str) -> CheckpointError:
-            return CheckpointError(f"{place}: {what} is missing")
-
+        files = self._listing()
         if CONFIG not in files:
-            raise missing(CONFIG)
+            raise self._missing(CONFIG)
         self._get(files[CONFIG], lambda _: None)
         kind = kind_of(self.folder, self.kinds)
         for needed in kind.files:
             if needed not in files:
-                raise missing(needed)
+                raise self._missing(needed)
         small = {*kind.files, *kind.optional, *(n for n in files if _EXTRA.fullmatch(n))}
         weights = [WEIGHTS]
         if WEIGHTS not in files:
             if INDEX not in files:
-                raise no_weights(place, files)
+                raise no_weights(self.place, files)
             small.add(INDEX)
             self._get(files[INDEX], lambda _: None)
             weights = list(shard_names(self.folder / INDEX))
             for shard in weights:
                 if shard not in files:
-                    raise missing(f"shard {shard}, which the index names,")
+                    raise self._missing(f"shard {shard}, which the index names,")
         wanted = [*(f for n, f in files.items() if n in small), *(files[n] for n in weights)]
         total, done = sum(f.size for f in wanted), 0
         for file in wanted:
@@ -199,7 +187,17 @@ class _Pull:
             write_text(ref, self.commit)
         return self.folder
 
-    def _listing(self) -> dict[str, _File]:
+    def file(self, name: str) -> Path:
+        files = self._listing()
+        if name not in files:
+            raise self._missing(name)
+        self._get(files[name], lambda _: None)
+        return self.folder / name
+
+    def _missing(self, what: str) -> CheckpointError:
+        return CheckpointError(f"{self.place}: {what} is missing")
+
+    def _listing(self) -> dict[str, RemoteFile]:
         """Ask for the commit and for the size and hash of each file at the top of it."""
         from huggingface_hub import HfApi
 
@@ -226,7 +224,7 @@ class _Pull:
                     "check HF_ENDPOINT and the proxy"
                 ) from e
 
-    def _read_listing(self, info: ModelInfo) -> dict[str, _File]:
+    def _read_listing(self, info: ModelInfo) -> dict[str, RemoteFile]:
         files = {}
         for sibling in info.siblings or ():
             name = sibling.rfilename
@@ -235,14 +233,14 @@ class _Pull:
             # The digest and the commit become file names here: nothing but hex may pass.
             if size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest or ""):
                 raise ValueError(f"no size and hash of {name}")
-            files[name] = _File(name, int(size), str(digest))
+            files[name] = RemoteFile(name, int(size), str(digest))
         if not folders.is_commit(info.sha or ""):
             raise ValueError("no commit")
         self.commit = str(info.sha)
         self.folder = self.storage / "snapshots" / self.commit
         return files
 
-    def _get(self, file: _File, report: Callable[[int], None]) -> None:
+    def _get(self, file: RemoteFile, report: Callable[[int], None]) -> None:
         """Bring one file into the snapshot, unless it is there."""
         from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
@@ -270,8 +268,8 @@ class _Pull:
                 blob.replace(pointer)  # no links on this file system: as huggingface_hub does
         report(file.size)
 
-    def _fetch(self, file: _File, part_path: Path, report: Callable[[int], None]) -> None:
-        part = _Part(part_path, file)
+    def _fetch(self, file: RemoteFile, part_path: Path, report: Callable[[int], None]) -> None:
+        part = Part(part_path, file)
         try:
             if part.size > file.size:
                 part.restart()
@@ -305,7 +303,7 @@ class _Pull:
                 "the damaged copy is removed, running again fetches it anew"
             )
 
-    def _stream(self, file: _File, part: _Part, report: Callable[[int], None]) -> None:
+    def _stream(self, file: RemoteFile, part: Part, report: Callable[[int], None]) -> None:
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
