@@ -42,8 +42,9 @@ def replay(scope: Scope, picture: EncodedImage, clever: bool) -> tuple[float, in
     grammar = Grammar(engine.tokens)
     state = grammar.state_after(compiled.ids)
     pack = engine.pack(len(compiled.ids) + len(ids))
-    known = len(engine.prefix_ids)
-    slots = pack.arena.place(picture.state.keys, picture.state.values)
+    known, prefix = len(engine.prefix_ids), picture.state.prefix
+    assert prefix is not None
+    slots = pack.arena.place(prefix.keys, prefix.values)
     pending, head_rows, done = list(compiled.ids[known:]), 0, known
     began = time.perf_counter()
     for n, token in enumerate(ids):

@@ -15,8 +15,9 @@ import checkpoints
 import small_models as small
 from checkpoints import PROMPTS
 from kosmoscope.engine.boxes import box_score, read_corner, refined_xyxy
+from kosmoscope.engine.branch import Token
 from kosmoscope.engine.core import Engine, PromptIds
-from kosmoscope.engine.generate import Request, Token, generate
+from kosmoscope.engine.generate import Request, generate
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.grammar import Grammar
 from kosmoscope.prompts import Prompt, describe_prompt
@@ -165,7 +166,7 @@ def test_the_shortcuts_change_no_token(name: str) -> None:
         assert list(found.token_ids) == slow, prompt_name
         timing = found.timing
         assert timing.new_tokens == len(slow)
-        assert timing.passes + timing.forced_tokens == timing.new_tokens
+        assert timing.passes + timing.forced_tokens <= timing.new_tokens
         forced += timing.forced_tokens
     assert forced >= 5, "where nothing is forced there are no shortcuts"
 

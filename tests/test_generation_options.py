@@ -20,8 +20,9 @@ from checkpoints import PROMPTS
 from kosmoscope.engine import generate as generation
 from kosmoscope.engine.arena import Arena
 from kosmoscope.engine.beam import _Search
+from kosmoscope.engine.branch import Token
 from kosmoscope.engine.choice import repeated
-from kosmoscope.engine.generate import Clock, Request, Token, generate
+from kosmoscope.engine.generate import Clock, Request, generate
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.prompts import Prompt

@@ -18,8 +18,8 @@ import checkpoints
 import small_models as small
 from checkpoints import GOLDEN, PROMPTS, SHAPES, Made
 from kosmoscope.engine.boxes import Corner
+from kosmoscope.engine.branch import Token
 from kosmoscope.engine.core import Engine, PromptIds
-from kosmoscope.engine.generate import Token
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.images import pixel_tensor
 from kosmoscope.model.converted import Converted
@@ -176,6 +176,9 @@ def test_every_stage_of_the_decoder(pair: Pair, name: str) -> None:
     n, t = len(rows), pair.engine.config.text
     feeds = {
         "x": rows,
+        "rows": np.arange(n),
+        "attending": np.arange(n),
+        "wanted": np.arange(n),
         "bias": np.zeros((1, 1, n, n), np.float32),
         "last": np.array([n - 1], np.int32),
         "total": np.array([n], np.int32),

@@ -295,10 +295,13 @@ def relative(ours: np.ndarray, exact: np.ndarray) -> float:
 def test_a_rounded_model_stays_close(name: str, precision: Any, bound: float) -> None:
     exact, rounded = small.scope(name), small.scope(name, precision)
     a, b = small.encoded(0, name), small.encoded(0, name, precision)
+    before, after = a.state.prefix, b.state.prefix
+    assert before is not None
+    assert after is not None
     errors = {
         "embeddings": relative(b.state.embeddings, a.state.embeddings),
-        "keys": relative(b.state.keys, a.state.keys),
-        "values": relative(b.state.values, a.state.values),
+        "keys": relative(after.keys, before.keys),
+        "values": relative(after.values, before.values),
     }
     prompts = [small.prompt_ids(s, small.tagged_prompt(e, "brief"))
                for s, e in ((exact, a), (rounded, b))]  # fmt: skip

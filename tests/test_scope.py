@@ -28,7 +28,7 @@ def scope() -> Scope:
 
 def without_times(found: Description) -> Description:
     return dataclasses.replace(found, timing=dataclasses.replace(found.timing, preprocess=0,
-                               encode=0, prefill=0, decode=0, total=0))  # fmt: skip
+                               encode=0, prefill=0, decode=0, total=0, passes=0))  # fmt: skip
 
 
 # Encoded pictures
@@ -40,7 +40,9 @@ def test_encode_once_then_ask(scope: Scope) -> None:
     assert isinstance(encoded, EncodedImage)
     assert scope.encode(encoded) is encoded
     assert (encoded.info.path, encoded.info.width, encoded.info.height) == ("five", 90, 60)
-    before = encoded.state.keys.copy(), encoded.state.values.copy()
+    prefix = encoded.state.prefix
+    assert prefix is not None
+    before = prefix.keys.copy(), prefix.values.copy()
     for ask in (
         lambda image: scope.describe(image, max_new_tokens=20),
         lambda image: scope.ground(image, "a dog"),
@@ -52,8 +54,8 @@ def test_encode_once_then_ask(scope: Scope) -> None:
         assert ours.entities == theirs.entities
         assert ours.image.path == "five"
         assert ask(encoded).token_ids == ours.token_ids, "asking leaves no trace"
-    np.testing.assert_array_equal(before[0], encoded.state.keys)
-    np.testing.assert_array_equal(before[1], encoded.state.values)
+    np.testing.assert_array_equal(before[0], prefix.keys)
+    np.testing.assert_array_equal(before[1], prefix.values)
     other = scope.describe(checkpoints.picture(6), max_new_tokens=20)
     assert other.token_ids != scope.describe(encoded, max_new_tokens=20).token_ids
 
@@ -365,7 +367,7 @@ def test_times_and_counts(scope: Scope) -> None:
     t = found.timing
     assert min(t.preprocess, t.encode, t.prefill, t.decode) > 0
     assert t.total >= t.preprocess + t.encode
-    assert t.new_tokens == len(found.token_ids) == t.passes + t.forced_tokens
+    assert t.new_tokens == len(found.token_ids) >= t.passes + t.forced_tokens
     assert (found.model, found.precision) == (small.scope().model, "fp32")
     assert repr(small.scope()) == f"Scope({small.scope().model!r}, fp32, 1 threads)"
 

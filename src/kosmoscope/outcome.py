@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kosmoscope.calibration import Calibration
 from kosmoscope.engine.boxes import box_score, refined_xyxy
-from kosmoscope.engine.generate import Token
+from kosmoscope.engine.branch import Token
 from kosmoscope.grammar import CellBox
 from kosmoscope.reading import ReadEntity, marked, read, tagged
 from kosmoscope.results import Description

@@ -57,13 +57,13 @@ class Arena:
                 buffers[i] = new
         self.generation += 1
 
-    def place(self, keys: NDArray[np.floating], values: NDArray[np.floating]) -> Slots:
+    def place(self, keys: Sequence[Float] | Float, values: Sequence[Float] | Float) -> Slots:
         """Copy keys and values of P positions in; return their slots.
 
         Args:
-            keys: floats (layers, heads, P, head width); `values` alike.
+            keys: for each layer, float32 (heads, P, head width); `values` alike.
         """
-        count = keys.shape[2]
+        count = keys[0].shape[1]
         self.reserve(count)
         start, stop = self.used, self.used + count
         for i in range(len(self.keys)):
@@ -72,12 +72,9 @@ class Arena:
         self.used = stop
         return np.arange(start, stop)
 
-    def read(self, slots: Slots) -> tuple[Float, Float]:
-        """Return copies of keys and values at `slots`, each (layers, heads, P, head width)."""
-        return (
-            np.stack([k[0][:, slots] for k in self.keys]),
-            np.stack([v[0][:, slots] for v in self.values]),
-        )
+    def views(self, count: int) -> tuple[list[Float], list[Float]]:
+        """Return keys and values of the first P slots, for each layer (heads, P, head width)."""
+        return [k[0, :, :count] for k in self.keys], [v[0, :, :count] for v in self.values]
 
     def keep(self, live: NDArray[np.bool_]) -> Slots:
         """Drop the slots that are not marked, closing the gaps.
@@ -101,20 +98,20 @@ class Arena:
         return renumbered
 
 
-def visibility(total: int, rows: Sequence[tuple[Slots, int]]) -> Float:
-    """Return the additive attention bias of one pass, float32 (1, 1, S, total).
+def visibility(total: int, rows: Sequence[tuple[Slots, int]], attending: int) -> Float:
+    """Return the additive attention bias of one pass, float32 (1, 1, attending, total).
 
     Args:
-        total: slots in use after the pass; the pass's own S rows are the last of them.
+        total: slots in use after the pass; the attending rows are the last of them.
         rows: for each branch of the pass, in row order: the slots it saw before and the number of
             rows it adds. A row also sees its branch's earlier rows and itself: the operator is
             causal, so that opening a branch's whole square is enough.
+        attending: rows of the pass, or more: those behind the last see what they happen to see.
     """
-    count = sum(n for _, n in rows)
-    past = total - count
+    past = total - attending
     if len(rows) == 1 and len(rows[0][0]) == past:
-        return np.zeros((1, 1, count, total), np.float32)  # the operator itself is causal
-    bias = np.full((count, total), HIDDEN, np.float32)
+        return np.zeros((1, 1, attending, total), np.float32)  # the operator itself is causal
+    bias = np.full((attending, total), HIDDEN, np.float32)
     row = 0
     for slots, n in rows:
         bias[row : row + n, slots] = 0

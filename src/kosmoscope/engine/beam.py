@@ -78,11 +78,9 @@ class _Search:
 
     def run(self) -> Found:
         engine, width = self.engine, self.width
-        picture, known, rows = engine.prompt_rows(self.prompt)
+        prefix, rows = engine.prompt_rows(self.prompt)
         pack = engine.pack(len(self.prompt.ids) + width * min(self.limit, 64))
-        slots = np.arange(0)
-        if picture is not None:
-            slots = pack.arena.place(picture.keys, picture.values)[:known]
+        slots = pack.arena.place(prefix.keys, prefix.values) if prefix else np.arange(0)
         state = self.grammar.state_after(self.prompt.ids) if self.grammar else None
         beams = [_Beam((), slots, state, np.float32(0))]
         feeds = [Feed(slots, rows)]

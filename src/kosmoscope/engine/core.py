@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.engine.arena import Float
+from kosmoscope.engine.drafts import BUDGETS, Budget, Drafts, kept_file
 from kosmoscope.engine.pack import Feed, Pack
-from kosmoscope.engine.sessions import open_session, thread_count
+from kosmoscope.engine.sessions import open_session, share_one_arena, thread_count
 from kosmoscope.errors import CheckpointError, PromptError
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.converted import Converted
@@ -23,18 +26,25 @@ from kosmoscope.tokens import TokenSet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """What the decoder keeps of ``<s><image>...</image>``."""
+
+    keys: Float
+    """float32 (layers, heads, latents + 3, D / heads)."""
+    values: Float
+    """The same shape."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PictureState:
     """An encoded picture: a value to ask any number of questions about, from any thread."""
 
     embeddings: Float
     """The resampler's output, float32 (latents, D)."""
-    keys: NDArray[np.floating] = field(repr=False)
-    """The decoder's keys of the prefix ``<s><image>...</image>``, (layers, heads, latents + 3,
-    D / heads); float32 at fp32, float16 otherwise: half the memory, and its rounding is far below
-    the weights'."""
-    values: NDArray[np.floating] = field(repr=False)
     model: str
     """Identifies the converted model that made it; another model refuses it."""
+    prefix: Prefix | None = field(default=None, repr=False)
+    """None where the picture was looked at for a single prompt, which is read with it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +74,21 @@ class Engine:
         self.threads = thread_count(threads)
         self.key = f"{converted.manifest.source_sha256[:16]}-{converted.manifest.precision}"
         exact = converted.manifest.precision == "fp32"
-        self._state_dtype = np.float32 if exact else np.float16
         folder = converted.folder
-        self._vision = open_session(folder / "vision.onnx", self.threads, optimize=exact)
-        self._decoder = open_session(folder / "decoder.onnx", self.threads, optimize=exact)
-        self._head = open_session(folder / "head.onnx", self.threads, optimize=exact)
+        share_one_arena()
+        with ThreadPoolExecutor(2) as pool:
+            # Most of the time goes into laying weights out for the processor, with one thread a
+            # graph; the decoder takes as long as the others together.
+            opened = pool.map(
+                lambda name: open_session(folder / f"{name}.onnx", self.threads, optimize=exact),
+                ("decoder", "vision", "head", "structure"),
+            )
+            self._decoder, self._vision, self._head, self._structure = opened
         t = self.config.text
         self._embeddings = _mapped(folder / EMBEDDINGS, (t.vocab_size, t.width))
-        self._structure = open_session(folder / "structure.onnx", self.threads, optimize=exact)
+        self.drafts = Drafts(tokens, kept_file(folder))
+        weakref.finalize(self, self.drafts.save)
+        self.budget: Budget | None = BUDGETS.get(converted.precision)
         self._scale = np.float32(math.sqrt(t.width) if t.scale_embedding else 1.0)
 
     @property
@@ -86,8 +103,8 @@ class Engine:
         tokens = self.tokens
         return (tokens.bos, tokens.image_open, *self.slot_ids, tokens.image_close)
 
-    def encode(self, pixels: NDArray[np.float32]) -> PictureState:
-        """Encode one picture.
+    def look(self, pixels: NDArray[np.float32]) -> PictureState:
+        """Encode one picture for a single prompt, which will be read together with it.
 
         One at a time on purpose: 257 rows already keep the arithmetic busy.
 
@@ -95,13 +112,22 @@ class Engine:
             pixels: float32 (3, S, S), from `kosmoscope.images.pixel_tensor`.
         """
         embeddings: Float = self._vision.run(["embeddings"], {"pixels": pixels[None]})[0]
-        pack = self.pack(len(self.prefix_ids))
+        return PictureState(embeddings, self.key)
+
+    def encode(self, pixels: NDArray[np.float32]) -> PictureState:
+        """Encode one picture for any number of prompts.
+
+        Args:
+            pixels: float32 (3, S, S), from `kosmoscope.images.pixel_tensor`.
+        """
+        seen = self.look(pixels)
+        count = len(self.prefix_ids)
+        pack = self.pack(count)
         rows = self.embed(self.prefix_ids, 0)
-        self._insert(rows, embeddings, 2, 0)
-        _, (slots,) = pack.forward([Feed(np.arange(0), rows)])
-        keys, values = pack.arena.read(slots)
-        dtype = self._state_dtype
-        return PictureState(embeddings, keys.astype(dtype), values.astype(dtype), self.key)
+        self._insert(rows, seen.embeddings, 2, 0)
+        pack.forward([Feed(np.arange(0), rows)])
+        keys, values = (np.stack(view) for view in pack.arena.views(count))
+        return replace(seen, prefix=Prefix(keys, values))
 
     def pack(self, capacity: int) -> Pack:
         """Return an empty pack with room for `capacity` positions at first."""
@@ -124,12 +150,12 @@ class Engine:
         places = [pad if i == pad else pad + 1 + start + n for n, i in enumerate(ids)]
         return rows + self._positions(max(places))[places]
 
-    def prompt_rows(self, prompt: PromptIds) -> tuple[PictureState | None, int, Float]:
+    def prompt_rows(self, prompt: PromptIds) -> tuple[Prefix | None, Float]:
         """Return what must still be computed of a prompt.
 
         Returns:
-            the picture whose stored prefix begins the prompt (or None), the number of tokens that
-            it covers, and the rows of all further tokens, float32 (n, D), n >= 1.
+            the stored prefix that begins the prompt (or None), and the rows of all further tokens,
+            float32 (n, D), n >= 1.
 
         Raises:
             PromptError: a picture was encoded by another model, or the prompt is too long.
@@ -147,30 +173,29 @@ class Engine:
         prefix = self.prefix_ids
         if (
             prompt.pictures
+            and prompt.pictures[0][1].prefix is not None
             and prompt.pictures[0][0] == 2
             and prompt.ids[: len(prefix)] == prefix
             and len(prompt.ids) > len(prefix)
         ):
-            known, first = len(prefix), prompt.pictures[0][1]
+            known, first = len(prefix), prompt.pictures[0][1].prefix
         rows = self.embed(prompt.ids[known:], known)
         for start, picture in prompt.pictures[1 if known else 0 :]:
             self._insert(rows, picture.embeddings, start, known)
-        return first, known, rows
+        return first, rows
 
     def teach(self, prompt: PromptIds, ids: Sequence[int]) -> Float:
         """Return the hidden states from which each of `ids` would be predicted.
 
         Teacher forcing: the text is given, nothing is generated. float32 (len(ids), D).
         """
-        picture, known, rows = self.prompt_rows(prompt)
+        prefix, rows = self.prompt_rows(prompt)
         pack = self.pack(len(prompt.ids) + len(ids))
-        slots = np.arange(0)
-        if picture is not None:
-            slots = pack.arena.place(picture.keys, picture.values)[:known]
+        slots = pack.arena.place(prefix.keys, prefix.values) if prefix else np.arange(0)
         if len(ids) > 1:
             rows = np.concatenate([rows, self.embed(tuple(ids[:-1]), len(prompt.ids))])
-        hidden = pack.run(rows, [(slots, len(rows))])
-        return hidden[len(hidden) - len(ids) :]
+        wanted = range(len(rows) - len(ids), len(rows))
+        return pack.run(rows, [(slots, len(rows))], wanted)
 
     def logits(self, hidden: Float) -> Float:
         """Return scores of all tokens: hidden float32 (R, D) -> float32 (R, vocabulary)."""

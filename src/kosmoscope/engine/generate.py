@@ -13,21 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kosmoscope.engine import beam
-from kosmoscope.engine.arena import Float, Slots
-from kosmoscope.engine.boxes import Corner
+from kosmoscope.engine.arena import Slots
+from kosmoscope.engine.branch import Branch, Token
 from kosmoscope.engine.choice import (
-    corner,
-    forbid,
-    forbidden_repeats,
-    log_softmax,
-    pick,
     score_rows,
 )
-from kosmoscope.engine.core import Engine, PictureState, PromptIds
+from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.pack import Feed, Pack
-from kosmoscope.grammar import Grammar, State
-from kosmoscope.types import FinishReason
+from kosmoscope.grammar import Grammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +34,6 @@ class Request:
     """Used where `options.constrained`; begins in the state that the prompt ends in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One generated token."""
-
-    request: int
-    """Index into the requests."""
-    id: int
-    logprob: float | None
-    """Natural logarithm of its probability among what was scored; None where it was forced."""
-    corner: Corner | None
-    """For a location token."""
-    finish: FinishReason | None
-    """Set on a request's last token."""
-
-
 @dataclass(slots=True)
 class Clock:
     """What a generation cost; filled while it runs."""
@@ -63,23 +42,6 @@ class Clock:
     decode: float = 0.0
     passes: int = 0
     forced: int = 0
-
-
-@dataclass(slots=True)
-class _Branch:
-    """One request under way."""
-
-    index: int
-    options: GenerationOptions
-    grammar: Grammar | None
-    slots: Slots
-    pending: Float
-    state: State | None
-    history: list[int]
-    rng: np.random.Generator
-    start: int
-    generated: list[int] = field(default_factory=list)
-    entities: int = 0
 
 
 def generate(
@@ -112,132 +74,115 @@ def _together(engine: Engine, requests: list[tuple[int, Request]], clock: Clock)
     if not requests:
         return
     began = time.perf_counter()
-    pack, branches = _open(engine, requests)
+    alone = len(requests) == 1
+    pack, branches = _open(engine, requests, clock)
     first = True
     while branches:
-        hidden, slots = pack.forward([Feed(b.slots, b.pending) for b in branches])
-        for branch, seen in zip(branches, slots, strict=True):
-            branch.slots = seen
+        if alone and branches[0].hidden is None:
+            _guess(engine, branches[0])
+        reading = [b for b in branches if b.hidden is None]
+        states = [b.hidden for b in branches if b.hidden is not None]
+        if reading:
+            hidden, slots = pack.forward([b.feed(engine) for b in reading])
+            for branch, seen in zip(reading, slots, strict=True):
+                branch.slots = seen
+            states.insert(0, hidden)
+            clock.passes += 1
+        ordered = [*reading, *(b for b in branches if b.hidden is not None)]
+        grammars = [(b.grammar, s) if b.grammar and s else None for b in ordered for s in b.states]
+        scored = score_rows(engine, np.concatenate(states), grammars)
         produced: list[Token] = []
-        grammars = [(b.grammar, b.state) if b.grammar and b.state else None for b in branches]
-        for branch, scores in zip(branches, score_rows(engine, hidden, grammars), strict=True):
-            options = branch.options
-            words = branch.state is not None
-            banned = forbidden_repeats(engine, options, branch.history, words_only=words)
-            if len(branch.generated) < options.min_new_tokens:
-                banned = [*banned, *engine.stops]
-            allowed = forbid(scores, banned)
-            index = pick(allowed, options, branch.rng)
-            token = scores.token(index)
-            logprob = float(log_softmax(scores.logits)[index])
-            produced += _advance(engine, branch, token, logprob, corner(engine, scores, token))
+        finished: list[Branch] = []
+        for branch in ordered:
+            mine, scored = scored[: len(branch.states)], scored[len(branch.states) :]
+            produced += branch.take(engine, mine)
+            if produced[-1].finish:
+                finished.append(branch)
         now = time.perf_counter()
         if first:
             clock.prefill += now - began
         else:
             clock.decode += now - began
         began, first = now, False
-        clock.passes += 1
         clock.forced += sum(t.logprob is None for t in produced)
-        finished = {t.request for t in produced if t.finish}
-        branches = [b for b in branches if b.index not in finished]
-        yield from produced
+        branches = [b for b in branches if b not in finished]
+        yield from sorted(produced, key=lambda t: t.request)
+        for branch in finished:
+            engine.drafts.learn(branch.history[branch.start :])
         began = time.perf_counter()  # the consumer's time is not the engine's
         _tidy(pack, branches)
 
 
-def _open(engine: Engine, requests: list[tuple[int, Request]]) -> tuple[Pack, list[_Branch]]:
+def _guess(engine: Engine, branch: Branch) -> None:
+    """Let tokens ride along where the pass has room for them.
+
+    For one text alone: of several, each has rows enough, and where a row's keys lie would depend
+    on what was guessed.
+    """
+    if engine.budget is not None:
+        room = engine.budget.rows - len(branch.pending)
+        branch.guess(engine.drafts, room, engine.budget.least)
+
+
+def _open(
+    engine: Engine, requests: list[tuple[int, Request]], clock: Clock
+) -> tuple[Pack, list[Branch]]:
     """Lay out the arena: each picture's prefix once, then the prompts' own rows to come.
+
+    A prompt of which nothing is known yet is read alone, where its rows attend to no other
+    prompt's slots; of several, the first tokens then come from what these passes left.
 
     Takes the requests out of the list one by one. A picture's keys and values are copied; where
     nobody else holds the picture, they are free before the next one's are copied.
     """
     pack = engine.pack(sum(len(r.prompt.ids) + 32 for _, r in requests))
+    alone = engine.pack(1) if len(requests) > 1 else None
     placed: dict[int, Slots] = {}
     branches = []
     requests.reverse()
     while requests:
         index, request = requests.pop()
-        picture, known, rows = engine.prompt_rows(request.prompt)
-        slots = np.arange(0)
-        if picture is not None:
-            if id(picture) not in placed:
-                placed[id(picture)] = _place(pack, picture)
-            slots = placed[id(picture)]
+        prefix, rows = engine.prompt_rows(request.prompt)
+        slots, hidden = np.arange(0), None
+        if prefix is not None:
+            if id(prefix) not in placed:
+                placed[id(prefix)] = pack.arena.place(prefix.keys, prefix.values)
+            slots = placed[id(prefix)]
+        elif alone is not None:
+            hidden, (read,) = alone.forward([Feed(slots, rows)])
+            slots = pack.arena.place(*alone.arena.views(len(read)))
+            alone.arena.used = 0
+            clock.passes += 1
         ids = request.prompt.ids
         state = None
         if request.options.constrained and request.grammar is not None:
             state = request.grammar.state_after(ids)
         branches.append(
-            _Branch(
+            Branch(
                 index=index,
                 options=request.options,
                 grammar=request.grammar,
-                slots=slots[:known],
+                slots=slots,
                 pending=rows,
                 state=state,
                 history=list(ids),
                 rng=np.random.default_rng(request.options.seed),
                 start=len(ids),
+                hidden=hidden,
+                states=[state],
             )
         )
     return pack, branches
 
 
-def _place(pack: Pack, picture: PictureState) -> Slots:
-    return pack.arena.place(picture.keys, picture.values)
-
-
-def _advance(
-    engine: Engine, branch: _Branch, token: int, logprob: float, place: Corner | None
-) -> list[Token]:
-    """Take a chosen token and those that it forces; leave their rows pending."""
-    produced: list[Token] = []
-    next_id: int | None = token
-    chosen: float | None = logprob
-    grammar, tokens = branch.grammar, engine.tokens
-    fed: list[int] = []
-    while next_id is not None:
-        branch.generated.append(next_id)
-        branch.history.append(next_id)
-        fed.append(next_id)
-        if next_id == tokens.object_close:
-            branch.entities += 1
-        finish = _finish(engine, branch, next_id)
-        produced.append(Token(branch.index, next_id, chosen, place, finish))
-        if finish:
-            return produced
-        next_id = None
-        if branch.state is not None and grammar is not None:
-            branch.state = grammar.advance(branch.state, fed[-1])
-            assert branch.state is not None, "a token outside the grammar was chosen"
-            next_id = grammar.forced(branch.state)
-        chosen = place = None
-    start = branch.start + len(branch.generated) - len(fed)
-    branch.pending = engine.embed(tuple(fed), start)
-    return produced
-
-
-def _finish(engine: Engine, branch: _Branch, token: int) -> FinishReason | None:
-    options = branch.options
-    generated = branch.generated
-    if token in engine.stops:
-        return "stop"
-    for sequence in options.stop_sequences:
-        if tuple(generated[-len(sequence) :]) == sequence:
-            return "stop"
-    if options.stop_after_entities and branch.entities >= options.stop_after_entities:
-        return "complete"
-    full = branch.start + len(generated) >= engine.config.text.max_positions
-    if full or len(generated) >= options.max_new_tokens:
-        return "length"
-    return None
-
-
-def _tidy(pack: Pack, branches: Sequence[_Branch]) -> None:
+def _tidy(pack: Pack, branches: Sequence[Branch]) -> None:
     """Drop what no branch sees any more, once that is most of the arena."""
     arena = pack.arena
-    if arena.used < 256 or not branches:
+    if not branches:
+        return
+    # What lies behind everybody's last slot, wrong guesses for instance, is free at no cost.
+    arena.used = 1 + max(int(b.slots.max(initial=-1)) for b in branches)
+    if arena.used < 256:
         return
     live = np.zeros(arena.used, bool)
     for branch in branches:

@@ -93,20 +93,25 @@ class Pack:
         Returns:
             their hidden states, float32 (wanted, D).
         """
-        arena = self.arena
-        arena.reserve(len(rows))
+        arena, count = self.arena, len(rows)
+        # A single row attends twice, so that it comes out as it would among others; the second
+        # time lies behind the used slots and is overwritten.
+        attending = np.arange(count) if count > 1 else np.zeros(2, np.int64)
+        arena.reserve(len(attending))
         if self._bound_generation != arena.generation:
             self._bind()
-        total = arena.used + len(rows)
+        total = arena.used + len(attending)
         binding = self._binding
         binding.bind_cpu_input("x", np.ascontiguousarray(rows, np.float32))
+        binding.bind_cpu_input("rows", np.arange(count))
+        binding.bind_cpu_input("attending", attending)
         binding.bind_cpu_input("wanted", np.asarray(wanted, np.int64))
-        binding.bind_cpu_input("bias", visibility(total, branches))
+        binding.bind_cpu_input("bias", visibility(total, branches, len(attending)))
         binding.bind_cpu_input("last", np.array([total - 1], np.int32))
         binding.bind_cpu_input("total", np.array([total], np.int32))
         binding.bind_output("hidden", "cpu")
         self._session.run_with_iobinding(binding)
-        arena.used = total
+        arena.used += count
         self.passes += 1
         hidden: Float = binding.get_outputs()[-1].numpy()
         return hidden

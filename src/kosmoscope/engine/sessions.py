@@ -26,7 +26,7 @@ def thread_count(wanted: int | None) -> int:
 
 
 @cache
-def _share_one_arena() -> None:
+def share_one_arena() -> None:
     """Let all sessions of the process take their buffers from one arena that grows as asked.
 
     By default each session has an arena of its own that doubles as it grows; a model's four would
@@ -55,7 +55,7 @@ def open_session(path: Path, threads: int, *, optimize: bool) -> Any:
     """
     import onnxruntime as ort
 
-    _share_one_arena()
+    share_one_arena()
     options = ort.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads

@@ -42,10 +42,12 @@ def write_decoder(
         kind: of the linear layers.
         evened: `head_smoothing`, which the hidden states come divided by.
 
-    Inputs: x float32 (S, D), embedded rows; wanted int64 (n,), which of them to return; bias float32 (1, 1, S, T), 0 where a row may see a
-    position and very negative where not, T = past + S; last int32 (1,) = T - 1; total int32 (1,)
-    = T; key.i and value.i float32 (1, heads, capacity, D / heads). Outputs: hidden float32
-    (n, D) after the last norm; new_key.i and new_value.i, to be bound to the same buffers.
+    Inputs: x float32 (S, D), embedded rows; rows int64 (S,) = 0..S-1; attending int64 (A,), the
+    same, but 0, 0 for a single row; wanted int64 (n,), which rows to return; bias float32 (1, 1,
+    A, T), 0 where a row may see a position and very negative where not, T = past + A; last int32
+    (1,) = T - 1; total int32 (1,) = T; key.i and value.i float32 (1, heads, capacity, D / heads).
+    Outputs: hidden float32 (n, D) after the last norm; new_key.i and new_value.i, to be bound to
+    the same buffers.
     """
     with GraphWriter(path) as g:
         _Decoder(g, config, source, kind).write(evened)
@@ -62,16 +64,18 @@ class _Decoder:
 
     def write(self, evened: Float) -> None:
         g, t = self.g, self.t
-        x = g.input("x", ["rows", t.width])
-        g.input("wanted", ["wanted_rows"], INT64)
-        g.input("bias", [1, 1, "rows", "total_positions"])
+        x = g.input("x", ["row_count", t.width])
+        g.input("rows", ["row_count"], INT64)
+        g.input("wanted", ["wanted_count"], INT64)
+        g.input("attending", ["attending_count"], INT64)
+        g.input("bias", [1, 1, "attending_count", "total_positions"])
         g.input("last", [1], INT32)
         g.input("total", [1], INT32)
         for i in range(t.layers):
             x = self.layer(i, x)
         gain, shift = self.pair(TEXT + "layer_norm")
         g.norm(x, gain / evened, shift / evened, t.eps, "hidden")
-        g.output("hidden", ["wanted_rows", t.width])
+        g.output("hidden", ["wanted_count", t.width])
 
     def layer(self, i: int, x: str) -> str:
         g, t = self.g, self.t
@@ -86,7 +90,10 @@ class _Decoder:
         bias = np.concatenate([b for _, b in parts])
         h, weight = self.fed_by_norm(x, source + "self_attn_layer_norm", weight, name + ".attn")
         qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (S, 3 D)
-        qkv = g.node("Unsqueeze", [qkv, first], name + ".sequence")  # (1, S, 3 D)
+        # The operator adds a single row up in another order than several: it gets two at least, so
+        # that a row's result is bitwise the same alone and with guesses behind it.
+        qkv = g.node("Gather", [qkv, "attending"], name + ".attending", axis=0)
+        qkv = g.node("Unsqueeze", [qkv, first], name + ".sequence")  # (1, A, 3 D)
         g.nodes(
             "GroupQueryAttention",
             [qkv, "", "", f"key.{i}", f"value.{i}", "last", "total", "", "", "", "bias"],
@@ -98,13 +105,13 @@ class _Decoder:
         )
         g.output(f"new_key.{i}", buffers)
         g.output(f"new_value.{i}", buffers)
-        attended = g.node("Squeeze", [name + ".attended.sequence", first], name + ".attended")
+        attended = g.node("Squeeze", [name + ".attended.sequence", first], name + ".attended.all")
         rows = "rows"
         if i == t.layers - 1:
             # Nothing attends to what the last layer makes of a row: only the wanted ones go on.
-            rows, kept = "wanted", name + ".wanted"
-            x = g.node("Gather", [x, rows], kept, axis=0)
-            attended = g.node("Gather", [attended, rows], kept + ".attended", axis=0)
+            rows = "wanted"
+            x = g.node("Gather", [x, rows], name + ".wanted", axis=0)
+        attended = g.node("Gather", [attended, rows], name + ".attended", axis=0)
         out, out_bias = self.pair(source + "self_attn.out_proj")
         h, out = self.fed_by_norm(
             attended, source + "self_attn.inner_attn_ln", out, name + ".inner"
