@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -146,8 +145,7 @@ def peak(folder: Path, model: str, threads: int | None) -> float:
 def child(folder: Path, scope: Scope) -> None:
     bench = Bench(scope, folder)
     bench.batch()
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale)
+    print(machine.peak_gb() * 2**10)
 
 
 def main() -> None:

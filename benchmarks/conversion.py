@@ -16,34 +16,40 @@ import full_size
 import machine
 
 CONVERT = """
-import resource, sys, time
+import time
+import machine
 from pathlib import Path
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.store.convert import convert
 began = time.perf_counter()
 convert(KOSMOS2, Path({0!r}), Path({1!r}), {2!r})
 print(f"{{time.perf_counter() - began:.1f}} s,"
-      f" peak {{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}} GB")
+      f" peak {{machine.peak_gb():.2f}} GB")
 """
 LOAD = """
-import resource, time
+import time
+import machine
 from pathlib import Path
 began = time.perf_counter()
 from kosmoscope.scope import load
 scope = load(Path({1!r}))
 print(f"ready after {{time.perf_counter() - began:.2f}} s (imports included),"
-      f" resident {{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}} GB")
+      f" peak {{machine.peak_gb():.2f}} GB")
 """
 
 
 def run(code: str) -> str:
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
     ).stdout.strip()
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).resolve()
     source = full_size.ensure(folder)
     size = sum(f.stat().st_size for f in source.glob("*.safetensors")) / 1e9
     print(machine.describe())

@@ -69,14 +69,18 @@ def replay(texts: Sequence[tuple[int, ...]], drafts: Drafts, budget: Budget) -> 
     return tokens / passes, rows / passes
 
 
-def captions(scope: Scope, path: Path) -> None:
-    text = (gzip.open(path) if path.suffix == ".gz" else path.open("rb")).read().decode()
+def texts_of(scope: Scope, path: Path, count: int) -> list[tuple[int, ...]]:
+    """Return so many of a file's lines as token ids, shuffled, always the same way."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     random.Random(0).shuffle(lines)
-    texts = [tuple(scope.tokenizer.encode(" " + line)) for line in lines[: REPLAYED + max(WARM)]]
-    print(
-        f"\n{REPLAYED} captions after others: tokens a pass (rows a pass), by the least likelihood"
-    )
+    return [tuple(scope.tokenizer.encode(" " + line)) for line in lines[:count]]
+
+
+def captions(scope: Scope, path: Path) -> None:
+    texts = texts_of(scope, path, REPLAYED + max(WARM))
+    print(f"\n{REPLAYED} captions: tokens a pass (rows a pass), by the least likelihood of a guess")
     print(" " * 14 + "".join(f"{least:>16}" for least in LEAST))
     for warm in WARM:
         cells = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +32,19 @@ def describe() -> str:
         f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB; {platform.system()}, "
         f"Python {platform.python_version()}, onnxruntime {ort.__version__}"
     )
+
+
+def peak_gb() -> float:
+    """Return the most memory that was resident, in GiB.
+
+    From /proc where there is one: what getrusage says begins with the parent's peak on Linux.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def read_bandwidth(threads: int) -> float:
