@@ -28,13 +28,13 @@ print(f"{{time.perf_counter() - began:.1f}} s,"
 """
 LOAD = """
 import time
-import machine
 from pathlib import Path
 began = time.perf_counter()
 from kosmoscope.scope import load
 scope = load(Path({1!r}))
-print(f"ready after {{time.perf_counter() - began:.2f}} s (imports included),"
-      f" peak {{machine.peak_gb():.2f}} GB")
+seconds = time.perf_counter() - began
+import machine
+print(f"ready after {{seconds:.2f}} s (imports included), peak {{machine.peak_gb():.2f}} GB")
 """
 
 

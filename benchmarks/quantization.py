@@ -5,7 +5,8 @@
 Error: one layer norm with the linear layer that it feeds, output against fp32, relative (RMS):
 Gaussian inputs with even gains; with three of the norm's gains 60 times larger, which is what
 outlier channels of trained models look like; the same, smoothed; and where one row holds a single
-massive activation (the error of the other rows). Time: the linears of a decoder of
+massive activation (the error of the other rows); and with weights of heavy tails (Student's t with
+4 degrees of freedom). Time: the linears of a decoder of
 Kosmos-2's size (24 layers, 1.21 billion weights), by rows at once.
 """
 
@@ -23,18 +24,21 @@ import onnxruntime as ort
 
 import machine
 from kosmoscope.model import graph
-from kosmoscope.model.graph import GraphWriter
-from kosmoscope.model.quantization import smooth
+from kosmoscope.model.graph import CONTRIB, GraphWriter
+from kosmoscope.model.quantization import Columns, smooth
 
 KINDS: list[tuple[str, str, int]] = [
     ("fp32", "fp32", 0),
-    ("int8, blocks of 128", "int8", 128),
-    ("int8, blocks of 32", "int8", 32),
-    ("int8, dynamic activations", "int8_dynamic", 0),
+    ("int8, a scale a row", "int8", 0),
+    ("the same, weights of 7 bits", "int8_seven", 0),
+    ("the same, sums may clip", "int8_clipping", 0),
+    ("int8, blocks of 128", "int8_blocks", 128),
+    ("int8, one scale a tensor", "int8_dynamic", 0),
     ("int4, blocks of 128", "int4", 128),
     ("int4, blocks of 64", "int4", 64),
     ("int4, blocks of 32", "int4", 32),
 ]
+TIMED = [kind for kind in KINDS if kind[1] not in ("int8_seven", "int8_clipping")]
 SHAPES = [(2048, 6144), (2048, 2048), (2048, 8192), (8192, 2048)]
 ROWS = [1, 2, 4, 8, 71, 257]
 LAYERS = 2  # measured; times are scaled to 24
@@ -43,20 +47,33 @@ LAYERS = 2  # measured; times are scaled to 24
 def linear(
     g: GraphWriter, x: str, weight: np.ndarray, bias: np.ndarray, kind: str, output: str
 ) -> None:
-    """Write a linear layer as the engine does, or with the dynamic kernel that it does without."""
-    if kind != "int8_dynamic":
+    """Write a linear layer as the engine does, or in a way that it does without."""
+    top = 64 if kind == "int8_seven" else 127
+    if kind in ("int8_seven", "int8_clipping"):
+        scales = (np.abs(weight).max(1) / top).astype(np.float32)
+        values = np.rint(weight / scales[:, None]).astype(np.int8)
+        g.row_scaled(x, Columns(values, scales), output)
+    elif kind == "int8_dynamic":
+        scales = (np.abs(weight).max(1) / top).astype(np.float32)
+        values = np.rint(weight / scales[:, None]).astype(np.int8).T
+        names = [
+            x,
+            g.weight(output + ".weight", np.ascontiguousarray(values)),
+            g.weight(output + ".scale", scales),
+            g.weight(output + ".zero", np.zeros(len(weight), np.int8)),
+            g.weight(output + ".bias", bias),
+        ]
+        g.node("DynamicQuantizeMatMul", names, output, CONTRIB)
+    elif kind == "int8_blocks":
+        n, k = weight.shape
+        blocks = weight.reshape(n, -1, 128)
+        scales = (np.abs(blocks).max(-1) / top).astype(np.float32)
+        values = (np.rint(blocks / scales[..., None]) + 128).astype(np.uint8)
+        names = [x, g.weight(output + ".weight", values), g.weight(output + ".scale", scales)]
+        g.node("MatMulNBits", names, output, CONTRIB, K=k, N=n, bits=8, block_size=128,
+               accuracy_level=4)  # fmt: skip
+    else:
         g.linear(x, weight, bias, kind, output)  # type: ignore[arg-type]
-        return
-    scales = (np.abs(weight).max(1) / 127).astype(np.float32)
-    values = np.rint(weight / scales[:, None]).astype(np.int8).T
-    names = [
-        x,
-        g.weight(output + ".weight", np.ascontiguousarray(values)),
-        g.weight(output + ".scale", scales),
-        g.weight(output + ".zero", np.zeros(len(weight), np.int8)),
-        g.weight(output + ".bias", bias),
-    ]
-    g.node("DynamicQuantizeMatMul", names, output, graph.CONTRIB)
 
 
 def session(path: Path, threads: int) -> Any:
@@ -67,7 +84,7 @@ def session(path: Path, threads: int) -> Any:
 
 def with_block(block: int) -> None:
     if block:
-        graph.INT8_BLOCK = graph.INT4_BLOCK = block
+        graph.INT4_BLOCK = block
 
 
 def error(
@@ -77,6 +94,7 @@ def error(
     outliers: bool = False,
     smoothed: bool = True,
     massive: bool = False,
+    tails: bool = False,
 ) -> float:
     """Return the relative RMS error of norm + linear, 2048 -> 2048, over all rows but the first."""
     rng = np.random.default_rng(0)
@@ -88,7 +106,8 @@ def error(
     if outliers:
         gain[[100, 700, 1500]] *= 60
     shift = (0.1 * rng.standard_normal(width)).astype(np.float32)
-    weight = (rng.standard_normal((width, width)) * width**-0.5).astype(np.float32)
+    drawn = rng.standard_t(4, (width, width)) if tails else rng.standard_normal((width, width))
+    weight = (drawn * width**-0.5).astype(np.float32)
     if outliers:
         # A trained layer reads an outlier channel with small weights, else it would drown the rest.
         weight[:, [100, 700, 1500]] /= 30
@@ -141,7 +160,7 @@ def main() -> None:
     args = parser.parse_args()
     print(machine.describe())
     print("\nrelative error of norm + linear")
-    print(f"{'':28s}{'even':>10s}{'outliers':>10s}{'smoothed':>10s}{'massive':>10s}")
+    print(f"{'':28s}{'even':>10s}{'outliers':>10s}{'smoothed':>10s}{'massive':>10s}{'tails':>10s}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for label, kind, block in KINDS[1:]:
@@ -150,11 +169,12 @@ def main() -> None:
                 error(folder, kind, block, outliers=True, smoothed=False),
                 error(folder, kind, block, outliers=True),
                 error(folder, kind, block, massive=True),
+                error(folder, kind, block, tails=True),
             ]
             print(f"{label:28s}" + "".join(f"{c:10.4f}" for c in cells), flush=True)
         print(f"\nseconds for 24 layers' linears, {args.threads} threads, by rows at once")
         print(f"{'':28s}" + "".join(f"{rows:>9d}" for rows in ROWS))
-        for label, kind, block in KINDS:
+        for label, kind, block in TIMED:
             cells = seconds(folder, kind, block, args.threads)
             print(f"{label:28s}" + "".join(f"{c:9.3f}" for c in cells), flush=True)
 

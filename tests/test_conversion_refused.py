@@ -168,7 +168,7 @@ def test_converted_folders_with_rubbish_of_the_right_size(folder: Path, name: st
 
 
 @pytest.mark.parametrize(("change", "word"), [
-    (lambda m: m.update(format_version=2), "format 2; this version reads 1: convert again"),
+    (lambda m: m.update(format_version=1), "format 1; this version reads 2: convert again"),
     (lambda m: m.update(format_version="1"), "format"),
     (lambda m: m.pop("format_version"), "format_version"),
     (lambda m: m.update(precision="fp16"), "fp16"),

@@ -200,7 +200,7 @@ class GraphWriter:
         output: str,
     ) -> str:
         n, k = weight.shape
-        blocks = quantize_blocks(weight, 4, block_size(k, INT4_BLOCK))
+        blocks = quantize_blocks(weight, block_size(k, INT4_BLOCK))
         names = [
             x,
             self.weight(output + ".weight", blocks.packed),

@@ -21,27 +21,23 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int4")
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A matrix (N outputs, K inputs) in blocks along K, each with one scale.
+    """A matrix (N outputs, K inputs) of 4-bit integers in blocks along K, each with one scale.
 
-    A weight is ``(q - zero) * scale`` with ``zero = 2 ** (bits - 1)``.
+    A weight is ``(q - 8) * scale``.
     """
 
     packed: NDArray[np.uint8]
-    """(N, blocks, block * bits / 8); 4-bit values two to a byte, the earlier in the low half."""
+    """(N, blocks, block / 2); two values to a byte, the earlier in the low half."""
     scales: Float
     """(N, blocks)."""
-    bits: int
     block: int
     inputs: int
     """K, before padding to whole blocks."""
 
     def dequantize(self) -> Float:
         """Return the matrix that the integers stand for, float32 (N, K)."""
-        q = self.packed
-        if self.bits == 4:
-            q = np.stack([q & 15, q >> 4], axis=-1).reshape(*q.shape[:2], -1)
-        zero = 1 << (self.bits - 1)
-        values = (q.astype(np.float32) - zero) * self.scales[..., None]
+        q = np.stack([self.packed & 15, self.packed >> 4], axis=-1)
+        values = (q.reshape(*q.shape[:2], -1).astype(np.float32) - 8) * self.scales[..., None]
         return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.inputs])
 
 
@@ -137,55 +133,47 @@ def block_size(inputs: int, wanted: int) -> int:
     return block
 
 
-def quantize_blocks(weight: Float, bits: int, block: int) -> Blocks:
-    """Round a matrix (N, K) to `bits`-bit integers in blocks of `block` inputs.
+def quantize_blocks(weight: Float, block: int) -> Blocks:
+    """Round a matrix (N, K) to 4-bit integers in blocks of `block` inputs.
 
-    8 bits: the largest magnitude of a block sets its scale. 4 bits: of several scales the one
-    with the least squared error is taken, block by block; a block's outlier may then be clipped
-    where that serves the other 63 weights better.
+    Of several scales the one with the least squared error is taken, block by block; a block's
+    outlier may then be clipped where that serves the other 63 weights better.
     """
     n, k = weight.shape
     count = -(-k // block)
     padded = np.zeros((n, count * block), np.float32)
     padded[:, :k] = weight
     blocks = padded.reshape(n, count, block)
-    top = float((1 << (bits - 1)) - 1)
     # The signed value of largest magnitude is mapped to the grid's longer, negative end.
     index = np.abs(blocks).argmax(-1, keepdims=True)
-    extreme = np.take_along_axis(blocks, index, -1)[..., 0]
-    if bits == 8:
-        scales = np.abs(extreme) / top
-        q = _rounded(blocks, scales, top)
-    else:
-        q, scales = _least_error(blocks, extreme, top)
-    stored: NDArray[np.uint8] = (q + (top + 1)).astype(np.uint8)
-    if bits == 4:
-        stored = np.bitwise_or(stored[..., 0::2], np.left_shift(stored[..., 1::2], np.uint8(4)))
-    return Blocks(np.ascontiguousarray(stored), scales.astype(np.float32), bits, block, k)
+    q, scales = _least_error(blocks, np.take_along_axis(blocks, index, -1)[..., 0])
+    stored: NDArray[np.uint8] = (q + 8).astype(np.uint8)
+    stored = np.bitwise_or(stored[..., 0::2], np.left_shift(stored[..., 1::2], np.uint8(4)))
+    return Blocks(np.ascontiguousarray(stored), scales.astype(np.float32), block, k)
 
 
-def _rounded(blocks: Float, scales: Float, top: float) -> Float:
+def _rounded(blocks: Float, scales: Float) -> Float:
     # A block of denormals has a scale whose reciprocal overflows; it counts as zeros.
     usable = np.abs(scales) > _LEAST_SCALE
     inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=usable)
     q = np.rint(blocks * inverse[..., None])
-    return np.clip(q, -(top + 1), top, out=q)
+    return np.clip(q, -8, 7, out=q)
 
 
-def _least_error(blocks: Float, extreme: Float, top: float) -> tuple[Float, Float]:
+def _least_error(blocks: Float, extreme: Float) -> tuple[Float, Float]:
     best_error = np.full(extreme.shape, np.inf, np.float32)
     best_scale = np.zeros_like(extreme)
     # Scales are signed, so that the extreme value itself lands on -8 and costs nothing.
     for reach in (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7):
-        scale = extreme * (-reach / (top + 1))
-        error = _rounded(blocks, scale, top)
+        scale = extreme * (-reach / 8)
+        error = _rounded(blocks, scale)
         error *= scale[..., None]
         error -= blocks
         squared = np.einsum("nbk,nbk->nb", error, error)
         better = squared < best_error
         best_error = np.where(better, squared, best_error)
         best_scale = np.where(better, scale, best_scale)
-    return _rounded(blocks, best_scale, top), best_scale
+    return _rounded(blocks, best_scale), best_scale
 
 
 def smooth(
