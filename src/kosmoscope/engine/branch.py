@@ -40,7 +40,7 @@ class Token:
     """Set on a request's last token."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Branch:
     """One request under way."""
 

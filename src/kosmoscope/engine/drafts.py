@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kosmoscope.files.writing import write_file
 from kosmoscope.model.quantization import Precision
 from kosmoscope.tokens import TokenSet
 
-_KEPT_TOKENS = 100_000
+_KEPT_TOKENS = 50_000  # read in a tenth of a second
 _BETWEEN = -1  # between two texts in the file, and before the first token of one
 _BOX = -2  # a complete box, as what comes before a token
 Context = tuple[int, ...]
@@ -86,7 +86,8 @@ class Drafts:
         """
         with self._lock:
             self._load()
-            for context in self._contexts(ids):
+            *_, (contexts, _) = self._told(ids)
+            for context in contexts:
                 followed = self._counts.get(context)
                 if followed:
                     token = max(followed, key=followed.__getitem__)
@@ -112,7 +113,8 @@ class Drafts:
         self._read = True
         assert self._file is not None
         try:
-            data = self._file.read_bytes()
+            with self._file.open("rb") as opened:
+                data = opened.read(8 * _KEPT_TOKENS)  # ours is never longer
         except OSError:
             return
         # Whatever is in the file can only cost guesses: each is checked by the model.
@@ -135,10 +137,10 @@ class Drafts:
             self._count(oldest, -1)
 
     def _count(self, text: tuple[int, ...], by: int) -> None:
-        for n, token in enumerate(text):
-            if self._tokens.is_location(token) or token == self._tokens.object_open:
-                continue  # boxes are the model's alone, the form itself says where one begins
-            for context in self._contexts(text[:n]):
+        for contexts, token in self._told(text):
+            if token is None:
+                continue
+            for context in contexts:
                 followed = self._counts.setdefault(context, {})
                 count = followed.get(token, 0) + by
                 if count > 0:
@@ -148,18 +150,26 @@ class Drafts:
                     if not followed:
                         del self._counts[context]
 
-    def _contexts(self, ids: Sequence[int]) -> tuple[Context, ...]:
-        """Return what the next token may be told from, the more telling first."""
-        tokens = self._tokens
-        if ids and tokens.is_location(ids[-1]):
-            return ((_BOX,),)
-        before: list[int] = []
-        for i in reversed(ids):
-            if i not in (tokens.object_open, tokens.object_close, tokens.delimiter) and not (
-                tokens.is_location(i)
-            ):
-                before.append(i)
-                if len(before) == 2:
-                    return (before[1], before[0]), (before[0],)
-        before += [_BETWEEN] * (2 - len(before))
-        return ((before[1], before[0]),)
+    def _told(self, ids: Sequence[int]) -> Iterator[tuple[tuple[Context, ...], int | None]]:
+        """Yield each token with what it may be told from, the more telling first.
+
+        Boxes are left out: they are the model's alone, and the form says where one begins. Comes
+        last: what the token after the text may be told from, and None.
+        """
+        t = self._tokens
+        first, stop = t.first_location, t.first_location + t.location_count
+        earlier = last = _BETWEEN
+        boxed = False
+        for token in (*ids, None):
+            if token is not None and (first <= token < stop or token == t.object_open):
+                boxed = token != t.object_open
+                continue
+            if boxed:
+                yield ((_BOX,),), token
+            elif last == _BETWEEN:
+                yield ((_BETWEEN, _BETWEEN),), token
+            else:
+                yield ((earlier, last), (last,)), token
+            boxed = False
+            if token is not None and token not in (t.object_close, t.delimiter):
+                earlier, last = last, token

@@ -15,9 +15,7 @@ import numpy as np
 from kosmoscope.engine import beam
 from kosmoscope.engine.arena import Slots
 from kosmoscope.engine.branch import Branch, Token
-from kosmoscope.engine.choice import (
-    score_rows,
-)
+from kosmoscope.engine.choice import score_rows
 from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.pack import Feed, Pack
