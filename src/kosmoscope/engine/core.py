@@ -132,7 +132,9 @@ class Engine:
     def pack(self, capacity: int) -> Pack:
         """Return an empty pack with room for `capacity` positions at first."""
         t = self.config.text
-        return Pack(self._decoder, t.layers, t.heads, t.head_width, capacity)
+        return Pack(
+            self._decoder, t.layers, t.heads, t.head_width, capacity, pairs=self.budget is not None
+        )
 
     def embed(self, ids: tuple[int, ...], start: int) -> Float:
         """Return the decoder's input rows for tokens at indices start.. of a text.

@@ -32,14 +32,25 @@ class Pack:
         session: the decoder's.
         layers, heads, head_width: its sizes.
         capacity: slots to allocate at first.
+        pairs: let a single row attend twice. The operator adds one row up in another order than
+            several; so it comes out bitwise as it would with others behind it, for some 5 % more
+            time.
     """
 
     def __init__(
-        self, session: Any, layers: int, heads: int, head_width: int, capacity: int
+        self,
+        session: Any,
+        layers: int,
+        heads: int,
+        head_width: int,
+        capacity: int,
+        *,
+        pairs: bool = False,
     ) -> None:
         self.arena = Arena(layers, heads, head_width, capacity)
         self.passes = 0
         self._session = session
+        self._least = 2 if pairs else 1
         self._binding: Any = None
         self._bound_generation = -1
 
@@ -94,9 +105,8 @@ class Pack:
             their hidden states, float32 (wanted, D).
         """
         arena, count = self.arena, len(rows)
-        # A single row attends twice, so that it comes out as it would among others; the second
-        # time lies behind the used slots and is overwritten.
-        attending = np.arange(count) if count > 1 else np.zeros(2, np.int64)
+        # The second time lies behind the used slots and is overwritten.
+        attending = np.arange(count) if count > 1 else np.zeros(self._least, np.int64)
         arena.reserve(len(attending))
         if self._bound_generation != arena.generation:
             self._bind()

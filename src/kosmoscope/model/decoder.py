@@ -43,7 +43,7 @@ def write_decoder(
         evened: `head_smoothing`, which the hidden states come divided by.
 
     Inputs: x float32 (S, D), embedded rows; rows int64 (S,) = 0..S-1; attending int64 (A,), the
-    same, but 0, 0 for a single row; wanted int64 (n,), which rows to return; bias float32 (1, 1,
+    same, or 0, 0 for a single row; wanted int64 (n,), which rows to return; bias float32 (1, 1,
     A, T), 0 where a row may see a position and very negative where not, T = past + A; last int32
     (1,) = T - 1; total int32 (1,) = T; key.i and value.i float32 (1, heads, capacity, D / heads).
     Outputs: hidden float32 (n, D) after the last norm; new_key.i and new_value.i, to be bound to
@@ -90,8 +90,7 @@ class _Decoder:
         bias = np.concatenate([b for _, b in parts])
         h, weight = self.fed_by_norm(x, source + "self_attn_layer_norm", weight, name + ".attn")
         qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (S, 3 D)
-        # The operator adds a single row up in another order than several: it gets two at least, so
-        # that a row's result is bitwise the same alone and with guesses behind it.
+        # A single row may attend twice: see `kosmoscope.engine.pack.Pack`.
         qkv = g.node("Gather", [qkv, "attending"], name + ".attending", axis=0)
         qkv = g.node("Unsqueeze", [qkv, first], name + ".sequence")  # (1, A, 3 D)
         g.nodes(
