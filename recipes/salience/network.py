@@ -24,7 +24,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Half = NDArray[np.float16]
+Weights = Mapping[str, NDArray[Any]]
+"""NAME.weight, float16, and NAME.bias, float32, of each of `convolutions`. Biases hold what batch
+norms subtract, up to 1,361: rounded too, they would double the distance from the teacher."""
 
 OPSET, IR = 13, 8  # the runtime's oldest supported version reads them
 WIDTH, INNER = 64, 16
@@ -68,7 +70,7 @@ def convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
 class Writer:
     """Collects nodes and weights; each value is called as the node that makes it."""
 
-    def __init__(self, weights: Mapping[str, Half]) -> None:
+    def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.stored: list[onnx.TensorProto] = []
@@ -78,15 +80,17 @@ class Writer:
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def half(self, name: str) -> str:
-        """Store a weight at half precision; the runtime makes it float32 once, when it loads."""
-        self.stored.append(numpy_helper.from_array(self.weights[name], name + ".half"))
-        return self.node("Cast", [name + ".half"], name, to=TensorProto.FLOAT)
+    def weight(self, name: str) -> str:
+        """Store what is at half precision as such: the runtime casts it once, when it loads."""
+        half = self.weights[name].dtype == np.float16
+        stored = name + ".half" if half else name
+        self.stored.append(numpy_helper.from_array(self.weights[name], stored))
+        return self.node("Cast", [stored], name, to=TensorProto.FLOAT) if half else name
 
     def conv(self, x: str, name: str, dilation: int = 1, *, relu: bool = True) -> str:
         kernel = self.weights[name + ".weight"].shape[2]
         pads = [dilation * (kernel // 2)] * 4
-        inputs = [x, self.half(name + ".weight"), self.half(name + ".bias")]
+        inputs = [x, self.weight(name + ".weight"), self.weight(name + ".bias")]
         out = self.node(
             "Conv", inputs, name, kernel_shape=[kernel] * 2, dilations=[dilation] * 2, pads=pads
         )
@@ -148,11 +152,11 @@ class Writer:
         return self.conv(self.node("Concat", maps, "sides", axis=1), "fuse", relu=False)
 
 
-def graph(weights: Mapping[str, Half]) -> onnx.ModelProto:
+def graph(weights: Weights) -> onnx.ModelProto:
     """Return the model.
 
     Args:
-        weights: for each of `convolutions` NAME.weight and NAME.bias, float16.
+        weights: of all convolutions.
     """
     writer = Writer(weights)
     out = writer.network("pixels")
