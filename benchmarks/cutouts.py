@@ -30,11 +30,12 @@ import machine
 from cutouts_data import Marked, pasted, photographs
 from kosmoscope.masks import Mask, cut_out
 from kosmoscope.segment.salience.edges import refined
-from kosmoscope.segment.salience.network import Salience, shrunk
+from kosmoscope.segment.salience.network import SIDE, Salience, shrunk
 from segmentation import boundary_f, overlap
 
 Cut = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 LARGE_WH, LARGE_REACH = (1600, 1200), 3
+FAST = 224
 TWELVE_MEGAPIXELS = (4243, 2828)
 SIZES = (
     (160, True), (192, True), (224, True), (256, True), (288, True), (320, True),
@@ -43,12 +44,15 @@ SIZES = (
 PHOTO = Path(__file__).parent.parent / "examples/photos/aitzgorri_by_Aitzol_Berasategi.jpg"
 
 
-def ours(threads: int) -> Cut:
-    """Return kosmoscope's way to an alpha, (H, W, 3) -> (H, W)."""
-    network = Salience(threads=threads)
+def ours(threads: int, side: int = SIDE, scores: list[float] | None = None) -> Cut:
+    """Return kosmoscope's way to an alpha, (H, W, 3) -> (H, W); scores go to a list."""
+    network = Salience(threads=threads, side=side)
 
     def cut(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        matte = network.look(rgb).matte
+        seen = network.look(rgb)
+        matte = seen.matte
+        if scores is not None:
+            scores.append(seen.score)
         made = cut_out(rgb, Mask(matte >= 128), crop=False, matte=matte)
         return np.asarray(made.getchannel("A"))
 
@@ -81,11 +85,18 @@ def seconds(cut: Cut, rgb: NDArray[np.uint8]) -> tuple[float, NDArray[np.uint8]]
 def beside(data: Path, teacher: Path, limit: int | None, sheet: Path | None) -> None:
     sets: dict[str, tuple[Iterable[Marked], int]] = {
         "COCO photographs": (photographs(data), 0),
-        "pasted, 400x300": (pasted(data), 0),
+        "pasted, 400x300": (pasted(data, every=2), 0),
         "pasted, 1600x1200, edges within 3 px": (pasted(data, LARGE_WH, every=4), LARGE_REACH),
     }
-    one = {"kosmoscope": ours(1), "rembg u2netp": theirs(teacher, 1)}
-    two = {"kosmoscope": ours(2), "rembg u2netp": theirs(teacher, 2)}
+    scores: list[float] = []
+    one, two = (
+        {
+            "kosmoscope": ours(threads, scores=scores if threads == 1 else None),
+            f"kosmoscope, side {FAST}": ours(threads, FAST),
+            "rembg u2netp": theirs(teacher, threads),
+        }
+        for threads in (1, 2)
+    )
     shown: list[tuple[float, Marked, dict[str, NDArray[np.uint8]]]] = []
     for name, (pictures, reach) in sets.items():
         rows: dict[str, list[tuple[float, float, float]]] = {method: [] for method in one}
@@ -109,10 +120,14 @@ def beside(data: Path, teacher: Path, limit: int | None, sheet: Path | None) -> 
             cells = " | ".join(f"{v:.3f}" for v in np.mean(results, axis=0))
             times = " | ".join(f"{statistics.median(spent[method, n]):.2f} s" for n in (1, 2))
             print(f"| {method} | {cells} | {times} |", flush=True)
-        pairs = np.array([[r[0] for r in results] for results in rows.values()])
-        gap = pairs[0] - pairs[1]
+        found_iou, _, their_iou = ([r[0] for r in results] for results in rows.values())
+        gap = np.subtract(found_iou, their_iou)
         error = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
         print(f"IoU, ours less theirs: {gap.mean():+.3f}, 95 % within {error:.3f}")
+        given = scores[-len(found_iou) :]
+        off = np.abs(np.subtract(given, found_iou)).mean()
+        related = np.corrcoef(given, found_iou)[0, 1]
+        print(f"score: mean {np.mean(given):.2f}, off by {off:.2f}, correlation {related:.2f}")
     with Image.open(PHOTO) as image:
         rgb = np.array(image.convert("RGB").resize(TWELVE_MEGAPIXELS))
     for method in one:
@@ -131,15 +146,15 @@ def judged(alpha: NDArray[np.uint8], marked: Marked, reach: int) -> tuple[float,
 
 
 def picture(results: list[tuple[float, Marked, dict[str, NDArray[np.uint8]]]]) -> Image.Image:
-    """Return a contact sheet: picture, truth, each method's cut-out on white; three a row."""
-    page = Image.new("RGB", (3 * 4 * 155, -(-len(results) // 3) * 135), "white")
+    """Return a contact sheet: picture, truth, each method's cut-out on white; two a row."""
+    page = Image.new("RGB", (2 * 5 * 155, -(-len(results) // 2) * 135), "white")
     for i, (_, marked, found) in enumerate(results):
         opaque = np.full(marked.truth.shape, 255, np.uint8)
         for j, alpha in enumerate((opaque, marked.truth, *found.values())):
             share = alpha[..., None] / 255
             tile = Image.fromarray((marked.rgb * share + 255 * (1 - share)).astype(np.uint8))
             tile.thumbnail((150, 130))
-            page.paste(tile, ((i % 3 * 4 + j) * 155, i // 3 * 135))
+            page.paste(tile, ((i % 2 * 5 + j) * 155, i // 2 * 135))
     return page
 
 

@@ -7,7 +7,7 @@ squash pictures to 320 x 320; here the aspect is kept, which is as good and fewe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from kosmoscope.segment.protocol import check_picture
 from kosmoscope.segment.salience.edges import refined
 
 GRAPH: Final = Path(__file__).parent / "u2netp.onnx"
-SIDE: Final = 288
+SIDE: Final = 320
 """Longer side of what the network sees: docs/salient.md has overlap and time of others."""
 STRIDE: Final = 32
 LARGEST: Final = 1024
@@ -38,7 +38,10 @@ class Look:
     matte: NDArray[np.uint8] = field(repr=False)
     """(H, W) of the upright picture, 0..255: how much of each pixel belongs to it."""
     score: float
-    """0..1: an estimate of the mask's overlap (IoU) with what people would mark."""
+    """0..1: the overlap (IoU) to be expected of the mask, if the network's map is true.
+
+    It tells how sure the network is of the outline of what it chose, not that people would choose
+    the same: docs/salient.md has how far it is off."""
 
 
 class Salience:
@@ -92,10 +95,10 @@ class Salience:
         return found
 
 
-@cache
-def shared_salience(threads: int | None = None) -> Salience:
+@lru_cache(maxsize=4)
+def shared_salience(threads: int | None = None, side: int = SIDE) -> Salience:
     """Return the network, the same one each time: who asks picture by picture loads it once."""
-    return Salience(threads=threads)
+    return Salience(threads=threads, side=side)
 
 
 def shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
