@@ -58,9 +58,12 @@ def overlap(a: Mask, b: Mask) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
-def boundary_f(a: Mask, b: Mask) -> float:
-    """Return the F-score of border pixels that lie within 0.75 % of the diagonal of the other's."""
-    reach = max(round(0.0075 * float(np.hypot(*a.shape))), 1)
+def boundary_f(a: Mask, b: Mask, reach: int = 0) -> float:
+    """Return the F-score of border pixels that lie within some pixels of the other's border.
+
+    Unless `reach` says how many, 0.75 % of the diagonal.
+    """
+    reach = reach or max(round(0.0075 * float(np.hypot(*a.shape))), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     edges = []
     for mask in (a, b):

@@ -258,7 +258,7 @@ def test_a_picture_on_standard_input(folder: Path, by: list[str]) -> None:
         (["--box", "nan,0,5,5"], "not finite"),
         (["--point", "inf,5"], "not finite"),
         (["--fractions"], "--fractions goes with --box or --point"),
-        (["--label", "cup"], "--label goes with --box or --point"),
+        (["--label", "cup"], "--label goes with --box, --point or --salient"),
         ([*BOX, *BOX, "--label", "a", "--label", "b", "--label", "c"], "one for each --box"),
     ],
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kosmoscope.prompts import Prompt
     from kosmoscope.results import Description
     from kosmoscope.scope import EncodedImage, EntityFound, Finished, Scope, TextDelta, load
-    from kosmoscope.segment import Segmentation, load_segmenter
+    from kosmoscope.segment import Salient, Segmentation, load_segmenter, salient
     from kosmoscope.types import Box, Entity, ImageInfo, Timing
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "KosmoscopeError",
     "ModelError",
     "Prompt",
+    "Salient",
     "Scope",
     "Segmentation",
     "TextDelta",
@@ -42,6 +43,7 @@ __all__ = [
     "__version__",
     "load",
     "load_segmenter",
+    "salient",
 ]
 
 
@@ -65,7 +67,7 @@ def __getattr__(name: str) -> Any:
         from kosmoscope.prompts import Prompt
 
         return Prompt
-    if name in ("Segmentation", "load_segmenter"):
+    if name in ("Salient", "Segmentation", "load_segmenter", "salient"):
         from kosmoscope import segment
 
         return getattr(segment, name)

@@ -31,6 +31,7 @@ from kosmoscope.export import FORMATS, export, formats
 from kosmoscope.files.locks import locked
 from kosmoscope.files.marker import claim
 from kosmoscope.files.text import one_space
+from kosmoscope.segment.classical.segmenter_kind import CLASSICAL_SEGMENTER
 from kosmoscope.segment.registry import SEGMENTERS
 
 if TYPE_CHECKING:
@@ -89,6 +90,14 @@ def segment(
             "repeatable, all of one thing; with one --box within it.",
         ),
     ] = None,
+    salient: Annotated[
+        bool,
+        typer.Option(
+            "--salient",
+            help="Segment what the picture is about, whatever that is, without a model; with "
+            "--cutout its edge is soft.",
+        ),
+    ] = False,
     pixels: PixelsOption = False,
     fractions: FractionsOption = False,
     label: Annotated[
@@ -97,7 +106,7 @@ def segment(
             "--label",
             metavar="NAME",
             help='What is in the box or at the points, and its class in exports; "object" unless '
-            "given. Repeatable: one for each --box.",
+            'given, with --salient "subject". Repeatable: one for each --box.',
         ),
     ] = None,
     segmenter: Annotated[
@@ -107,7 +116,7 @@ def segment(
             metavar="|".join((*SEGMENTERS.names(), "NAME", "FOLDER")),
             help=", ".join(kind.summary for kind in SEGMENTERS) + ".",
         ),
-    ] = "classical",
+    ] = CLASSICAL_SEGMENTER.name,
     regions: Annotated[
         bool,
         typer.Option("--regions", help="Divide the rest into unnamed coherent regions."),
@@ -145,20 +154,27 @@ def segment(
     [cyan]kosmoscope describe photos -o out && kosmoscope segment out && kosmoscope gallery out[/]
     [cyan]kosmoscope segment photos -o segments --prompt detailed --regions --to coco-panoptic[/]
     [cyan]kosmoscope segment photo.jpg -o segments --phrase "a house" --cutout[/]
+    [cyan]kosmoscope segment photos -o cut-outs --salient --cutout[/]
     [cyan]kosmoscope segment photo.jpg --box 120,40,620,410 --label "a dog" --format json[/]
     [cyan]kosmoscope segment photo.jpg --fractions --box 0.1,0.1,0.5,0.5 -o segments[/]
     """
     results = len(sources) == 1 and (Path(sources[0]) / "results.jsonl").is_file()
     by_hand = bool(box or point)
     check_folder(output, "--output")
-    if results and (by_hand or prompt or phrase):
+    if results and (by_hand or prompt or phrase or salient):
         raise OptionError(
-            f"{sources[0]} has descriptions; --prompt, --phrase, --box and --point are for pictures"
+            f"{sources[0]} has descriptions; --prompt, --phrase, --box, --point and --salient are "
+            "for pictures"
         )
-    of_hand = (("--pixels", pixels), ("--fractions", fractions), ("--label", bool(label)))
-    for name, given in of_hand:
+    if salient and (by_hand or prompt or phrase):
+        raise OptionError("--salient goes without --prompt, --phrase, --box and --point")
+    if salient and segmenter != CLASSICAL_SEGMENTER.name:
+        raise OptionError("--salient has a network of its own; it goes without --segmenter")
+    for name, given in (("--pixels", pixels), ("--fractions", fractions)):
         if given and not by_hand:
             raise OptionError(f"{name} goes with --box or --point")
+    if label and not (by_hand or salient):
+        raise OptionError("--label goes with --box, --point or --salient")
     if label and len(label) not in (1, len(box or ())):
         raise OptionError(f"{len(label)} --label: expected one, or one for each --box")
     if by_hand and (prompt or phrase):
@@ -178,6 +194,7 @@ def segment(
     check_stdin(sources)
     from kosmoscope.batch.passed import PassedOver
     from kosmoscope.segment.run import load_segmenter
+    from kosmoscope.segment.salience import Salience
 
     if to is not None and to not in formats("segmentations"):
         raise OptionError(f"--to {to}: expected one of {', '.join(formats('segmentations'))}")
@@ -194,6 +211,7 @@ def segment(
         tuple(one_space(text) for text in label or ()),
         generation.max_new_tokens,
         regions,
+        salient,
     )
     passed = PassedOver()
     if results:
@@ -204,11 +222,16 @@ def segment(
             terminal.note(str(passed))
     settings = {
         **({} if reading.max_pixels is None else {"max_pixels": reading.max_pixels}),
-        "segmenter": segmenter, "cutout": cutout, "of": "results" if results else "pictures",
-        **({} if by_hand or results else {"model": model.name, "precision": model.precision}),
+        "segmenter": "salient" if salient else segmenter, "cutout": cutout,
+        "of": "results" if results else "pictures",
+        **({} if asked.by_hand or results else {"model": model.name, "precision": model.precision}),
         **asked.settings(),
     }  # fmt: skip
-    tool = load_segmenter(segmenter, threads=model.threads)
+    tool = (
+        Salience(threads=model.threads)
+        if salient
+        else load_segmenter(segmenter, threads=model.threads)
+    )
     with ExitStack() as stack:
         folder, left = None, pictures
         if output is not None:

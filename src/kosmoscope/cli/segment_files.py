@@ -221,7 +221,8 @@ class SegmentFolder:
         save_image(drawn, overlay)
         for path, id in cut_outs:
             with replacing(path) as png:
-                cut_out(picture.rgb, found.mask(id), alpha=alpha).save(png, "PNG")
+                shown = cut_out(picture.rgb, found.mask(id), alpha=alpha, matte=found.matte_of(id))
+                shown.save(png, "PNG")
         write_text(file, found.to_json() + "\n")
         self._written.add(file)
 

@@ -33,6 +33,7 @@ from kosmoscope.scope import Scope
 from kosmoscope.segment import Segmentation
 from kosmoscope.segment.protocol import BoxPrompt, LookingOnce, Segmenter
 from kosmoscope.segment.run import Wanted, segment_description, segment_picture
+from kosmoscope.segment.salience import Salience, segment_salient
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,11 +57,13 @@ class Asked:
     """Names of what is in the boxes: none, one for all, or one for each."""
     max_new_tokens: int
     regions: bool
+    salient: bool = False
+    """What the picture is about, wherever that is."""
 
     @property
     def by_hand(self) -> bool:
         """Whether no model is asked where things are."""
-        return bool(self.boxes or self.points)
+        return self.salient or bool(self.boxes or self.points)
 
     def settings(self) -> dict[str, Any]:
         """Return it as plain values; what is younger than the first folders only where used."""
@@ -74,6 +77,7 @@ class Asked:
             **({"units": "fractions"} if not all(in_pixels) else {}),
             "max_new_tokens": self.max_new_tokens,
             "regions": self.regions,
+            **({"salient": True} if self.salient else {}),
         }
 
     def tasks(self) -> list[Task]:
@@ -104,7 +108,7 @@ class Segmented(Sink):
     Args:
         pictures: those that will come, in their order.
         asked: what decides the masks.
-        tool: the segmenter.
+        tool: the segmenter, or what tells what a picture is about.
         folder: where to; None to show only.
         format: of what is shown; None to show nothing.
         counter: told after each picture.
@@ -115,7 +119,7 @@ class Segmented(Sink):
         self,
         pictures: Sequence[ToSegment],
         asked: Asked,
-        tool: Segmenter,
+        tool: Segmenter | Salience,
         folder: SegmentFolder | None,
         format: Format | None,
         counter: Counter,
@@ -139,7 +143,10 @@ class Segmented(Sink):
         self._count(failed.error)
 
     def segment(
-        self, picture: Picture, said: Sequence[Description], tool: Segmenter | None = None
+        self,
+        picture: Picture,
+        said: Sequence[Description],
+        tool: Segmenter | Salience | None = None,
     ) -> None:
         """Segment the next picture by what was said about it, or by hand.
 
@@ -155,7 +162,11 @@ class Segmented(Sink):
         one, tool = next(self._order), tool or self._tool
         regions, info = self._asked.regions, picture.rgb_info
         try:
-            if self._asked.by_hand:
+            found: Segmentation
+            if isinstance(tool, Salience):
+                name = "".join(self._asked.labels)
+                found = segment_salient(picture.rgb, info, tool, label=name, regions=regions)
+            elif self._asked.by_hand:
                 wanted = self._asked.wanted(picture)
                 found = segment_picture(picture.rgb, info, wanted, tool, regions=regions)
             else:
@@ -198,7 +209,7 @@ class Segmented(Sink):
 def segment_pictures(
     pictures: Sequence[ToSegment],
     asked: Asked,
-    tool: Segmenter,
+    tool: Segmenter | Salience,
     load: Callable[[], Scope],
     limits: Limits,
     folder: SegmentFolder | None,
@@ -212,7 +223,7 @@ def segment_pictures(
     Args:
         pictures: with their descriptions, or all without.
         asked: what decides the masks.
-        tool: the segmenter.
+        tool: the segmenter; with `asked.salient` what tells what a picture is about.
         load: loads the model, if one is needed.
         limits: with which pictures are read.
         folder: where to; None to show only.
@@ -237,7 +248,8 @@ def segment_pictures(
             )
             return sink.failed
         # Several descriptions of a picture come one after the other: it is read and looked at once.
-        path, picture, looking = None, None, tool
+        path, picture = None, None
+        looking: Segmenter | Salience = tool
         for one in pictures:
             if one.problem:
                 place = Source(one.path, one.problem)
@@ -248,7 +260,8 @@ def segment_pictures(
                     path, picture = one.path, None
                     source = one.path if one.data is None else one.data
                     picture = read_image(source, name=one.path, limits=limits)
-                    looking = LookingOnce(tool, picture.rgb)
+                    if not isinstance(tool, Salience):  # which is asked once
+                        looking = LookingOnce(tool, picture.rgb)
             except ImageError as e:
                 sink.fail(Failed(Source(one.path), type(e).__name__, str(e)))
             else:

@@ -6,6 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kosmoscope.errors import ImageError
 from kosmoscope.images import ImageSource, read_image
 from kosmoscope.images.jpeg import reduced_to
@@ -61,6 +64,13 @@ class Segmentation(LabelMap):
         save_image(self._drawn(image, style), path, quality=quality)
         return Path(path)
 
+    def matte_of(self, id: int) -> NDArray[np.uint8] | None:  # noqa: ARG002
+        """How much of each pixel belongs to a segment: (H, W), 0..255.
+
+        None where its segmenter tells in or out only, as most do.
+        """
+        return None
+
     def cut_out(
         self, id: int, image: ImageSource | None = None, *, crop: bool = True, soft: bool = True
     ) -> Image:
@@ -70,7 +80,8 @@ class Segmentation(LabelMap):
             id: of the segment; 0 for the rest.
             image: as for `draw`.
             crop: to the segment's box.
-            soft: let the alpha fall off over about a pixel on both sides of the outline.
+            soft: alpha as `matte_of` has it, else let it fall off over about a pixel on both sides
+                of the outline.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -81,7 +92,9 @@ class Segmentation(LabelMap):
         picture = read_image(self.image.path if image is None else image, alpha=True)
         rgb = reduced_to(picture.rgb, self.labels.shape)
         alpha = None if rgb is not picture.rgb else picture.alpha
-        return cut_out(rgb, self.mask(id), crop=crop, soft=soft, alpha=alpha)
+        return cut_out(
+            rgb, self.mask(id), crop=crop, soft=soft, alpha=alpha, matte=self.matte_of(id)
+        )
 
     def export(self, to: str, path: str | PathLike[str] | None = None, **options: Any) -> Any:
         """Write the segmentation in another program's format, or return it without a path.
