@@ -310,10 +310,10 @@ class Scope:
     ) -> list[Description]:
         """Go on from any prompts, together: the lower layer under the verbs.
 
-        Results equal those of one prompt at a time: exactly at fp32; a rounded model may decide a
-        near tie the other way, since the last bit of a sum depends on what is summed with it.
-        A picture that occurs in several prompts should be encoded first and passed encoded: its
-        keys and values are then held once.
+        Texts equal those of one prompt at a time; scores may differ in the last digits, since the
+        last bit of an attention sum depends on what lies beside it, and a near tie could then go
+        the other way (docs/engine.md). A picture that occurs in several prompts should be encoded
+        first and passed encoded: its keys and values are then held once.
         """
         jobs, requests = self._jobs(prompts, options, overrides)
         clock = Clock()

@@ -101,9 +101,10 @@ class Timing:
     preprocess: float = 0.0
     """Decoding the file and making the pixel tensor."""
     encode: float = 0.0
-    """Vision tower, resampler and the picture's part of the decoder's cache."""
+    """Vision tower and resampler; of an `EncodedImage` also its part of the decoder's cache."""
     prefill: float = 0.0
-    """The prompt's own tokens, up to the first new token."""
+    """The prompt's tokens, with those of a picture that was not encoded before, up to the first
+    new token."""
     decode: float = 0.0
     """All further tokens."""
     total: float = 0.0
