@@ -13,6 +13,7 @@ engines generate the same number of tokens, without constraints and without gues
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -92,19 +93,18 @@ def measured(args: argparse.Namespace, kinds: list[str], known: Times) -> Iterat
     for engine in engines.values():  # not counted: first runs pay for pages and buffers
         engine.do({"task": "generate", "count": 4, "batch": 1})
     names = [name for name in (*TASKS, COLD) if args.tasks in name]
-    for number in range(args.rounds):
-        for name in names:
-            if time.monotonic() > over:
-                print(f"out of time in round {number + 1}; --resume goes on", flush=True)
-                break
-            for kind in kinds:
-                if number in known.get((name, kind), {}):
-                    continue
-                if name == COLD:
-                    seconds = cold(kind, args.folder, args.threads)
-                else:
-                    seconds = engines[kind].do(dict(TASKS[name]))["seconds"]
-                yield {"task": name, "engine": kind, "round": number, "seconds": seconds}
+    for number, name in itertools.product(range(args.rounds), names):
+        if time.monotonic() > over:
+            print(f"out of time in round {number + 1}; --resume goes on", flush=True)
+            break
+        for kind in kinds:
+            if number in known.get((name, kind), {}):
+                continue
+            if name == COLD:
+                seconds = cold(kind, args.folder, args.threads)
+            else:
+                seconds = engines[kind].do(dict(TASKS[name]))["seconds"]
+            yield {"task": name, "engine": kind, "round": number, "seconds": seconds}
     for kind, engine in engines.items():
         yield {"task": "load", "engine": kind, "round": 0, "seconds": engine.load}
         peak = engine.do({"task": "peak"})["peak_gb"]
