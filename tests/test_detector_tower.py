@@ -14,19 +14,27 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from torch.nn import functional
+from transformers import Kosmos2Config
+from transformers.models.kosmos2.modeling_kosmos2 import Kosmos2ImageToTextProjection
 
 import tiny_tokenizer
 from kosmoscope.errors import CheckpointError
 from kosmoscope.model.checkpoint import Checkpoint, expected_tensors
 from kosmoscope.model.config import DETECTOR_TOWER, DetectorVisionConfig, ModelConfig
+from kosmoscope.model.detector.shapes import expected_shapes
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.vision import write_vision
 from kosmoscope.store.convert import convert
+from recipes.pocket.network import Seen
+from recipes.pocket.regions import RegionHead, main_boxes, region_rows
+from recipes.pocket.vision import Frozen, vote
 
 V = DetectorVisionConfig(
-    width=32, ffn_width=48, layers=2, heads=4, image_size=96, scene_size=64, detections=12,
-    regions=5, score_threshold=0.3, overlap_threshold=0.5, activation="quick_gelu", eps=1e-5,
+    width=32, ffn_width=48, layers=2, heads=4, image_size=96, looks=(96, 64), scene_size=64,
+    detections=12, regions=16, labels=40, names=11, causal=True, score_threshold=0.2,
+    overlap_threshold=0.6, activation="quick_gelu", eps=1e-5,
 )  # fmt: skip
+GROUPS = np.arange(40) % 12 - 1  # the first of twelve has no name
 PREFIX = "vision_model.model."
 
 
@@ -34,7 +42,7 @@ def config_json(**changes: Any) -> dict[str, Any]:
     names = {"width": "hidden_size", "ffn_width": "intermediate_size", "eps": "layer_norm_eps",
              "layers": "num_hidden_layers", "heads": "num_attention_heads",
              "activation": "hidden_act"}  # fmt: skip
-    vision = {names.get(k, k): v for k, v in asdict(V).items()}
+    vision = {names.get(k, k): list(v) if k == "looks" else v for k, v in asdict(V).items()}
     return {
         "model_type": "kosmos-2",
         "latent_query_num": 6,
@@ -54,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_tokenizer.save(root, 120)
     (root / "preprocessor_config.json").write_text(json.dumps({
         "do_center_crop": False, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225], "size": {"height": 96, "width": 96},
+        "image_std": [0.229, 0.224, 0.225], "size": {"longest_edge": 96}, "size_divisor": 32,
     }))  # fmt: skip
     rng = np.random.default_rng(0)
     tensors = {}
@@ -65,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name.endswith(("norm1.weight", "norm2.weight", "layernorm.weight")):
             values = 1 + 0.2 * values
         tensors[name] = values.astype(np.float32)
+    tensors[PREFIX + "names.group"] = GROUPS.astype(np.float32)
     save_file(tensors, root / "model.safetensors")
     return root
 
@@ -76,26 +85,37 @@ def checkpoint(folder: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def values(folder: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Inner values of the fp32 graph for one picture."""
+def graph(folder: Path, checkpoint: Checkpoint) -> ort.InferenceSession:
+    """The fp32 graph with its inner values."""
     path = folder / "vision.onnx"
     write_vision(path, ModelConfig.from_file(folder / "config.json"), checkpoint, "fp32")
     model = onnx.load(str(path), load_external_data=False)
-    names = ["detector.scores", "detector.boxes", "detection.features", "classifier.10",
-             "classifier.15.project", "whole", "shares", "region.features", "vision.0", "features",
-             "embeddings"]  # fmt: skip
-    for name in names[:-1]:
+    for name in TAPPED:
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     onnx.save(model, str(path.with_name("tapped.onnx")))
-    session = ort.InferenceSession(str(path.with_name("tapped.onnx")))
+    return ort.InferenceSession(str(path.with_name("tapped.onnx")))
+
+
+TAPPED = ("detector.scores@64", "detection.features", "region.features", "name.features", "whole",
+          "classifier.15.project", "main.box", "features")  # fmt: skip
+
+
+def seen_by(graph: ort.InferenceSession, pixels: torch.Tensor) -> dict[str, Any]:
+    names = [*TAPPED, "embeddings"]
+    return dict(zip(names, graph.run(names, {"pixels": pixels.numpy()}), strict=True))
+
+
+@pytest.fixture(scope="module")
+def values(graph: ort.InferenceSession) -> dict[str, Any]:
+    """Inner values for one picture."""
     pixels = picture()
-    found = session.run(names, {"pixels": pixels.numpy()})
-    return {"pixels": pixels, **dict(zip(names, found, strict=True))}
+    return {"pixels": pixels, **seen_by(graph, pixels)}
 
 
-def picture() -> torch.Tensor:
+def picture(height: int = 96, width: int = 96) -> torch.Tensor:
     torch.manual_seed(0)
-    return functional.interpolate(torch.randn(1, 3, 7, 7), size=96, mode="bicubic")
+    coarse = torch.randn(1, 3, 7, 7)
+    return functional.interpolate(coarse, size=(height, width), mode="bicubic")
 
 
 def close(ours: Any, theirs: torch.Tensor, tolerance: float = 2e-4) -> None:
@@ -104,136 +124,110 @@ def close(ours: Any, theirs: torch.Tensor, tolerance: float = 2e-4) -> None:
     assert np.abs(ours - reference).max() <= tolerance * max(1.0, np.abs(reference).max())
 
 
-class Torch:
-    """The same networks, written a second time."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-
-    def pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return (torch.from_numpy(self.checkpoint.tensor(f"{PREFIX}{name}.weight")),
-                torch.from_numpy(self.checkpoint.tensor(f"{PREFIX}{name}.bias")))  # fmt: skip
-
-    def conv(self, x: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
-        weight, bias = self.pair(name)
-        return functional.conv2d(x, weight, bias, stride, weight.shape[2] // 2)
-
-    def detector(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        def leaky(x: torch.Tensor, index: int, stride: int = 1) -> torch.Tensor:
-            return functional.leaky_relu(self.conv(x, f"detector.{index}", stride), 0.1)
-
-        def stage(x: torch.Tensor, first: int, pairs: int, stride: int) -> torch.Tensor:
-            start = x = leaky(x, first, stride)
-            for i in range(pairs):
-                left = leaky(x, first + 1 + 2 * i)
-                x = torch.cat([leaky(left, first + 2 + 2 * i), left], 1)
-            return torch.cat([leaky(x, first + 1 + 2 * pairs), start], 1)
-
-        x = functional.max_pool2d(leaky(x, 0, 2), 3, 2, 1)
-        x = stage(x, 1, 1, 1)
-        c3 = stage(x, 5, 2, 2)
-        c4 = stage(c3, 11, 2, 2)
-        c5 = stage(c4, 17, 3, 2)
-        p3, p4, p5 = (self.conv(c, f"detector.{25 + i}") for i, c in enumerate((c3, c4, c5)))
-
-        def to(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-            return functional.interpolate(x, size=like.shape[2:], mode="bilinear")
-
-        p4 = p4 + to(p5, p4)
-        p3 = p3 + to(p4, p3)
-        n4 = p4 + to(p3, p4)
-        n5 = p5 + to(n4, p5)
-        scores, boxes = [], []
-        for i, (m, stride) in enumerate(((p3, 8), (n4, 16), (n5, 32))):
-            raw = self.conv(leaky(m, 28 + 2 * i), f"detector.{29 + 2 * i}")[0].flatten(1).T
-            scores.append(raw[:, :80].sigmoid())
-            reach = raw[:, 80:].unflatten(1, (4, 11)).softmax(-1) @ torch.arange(11.0) * stride
-            side = 96 // stride
-            y, x = torch.meshgrid(*[(torch.arange(side) + 0.5) * stride] * 2, indexing="ij")
-            centre = torch.stack([x, y, x, y], -1).reshape(-1, 4)
-            boxes.append((centre + reach * torch.tensor([-1, -1, 1, 1])) / 96)
-        return torch.cat(scores)[None], torch.cat(boxes).clamp(0, 1)[None]
-
-    def classifier(self, x: torch.Tensor) -> list[torch.Tensor]:
-        x = functional.interpolate(x, size=64, mode="bilinear")
-        mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406),
-                                                              (0.229, 0.224, 0.225)))  # fmt: skip
-        x = ((x * std + mean) * 255 - 127) / 128
-
-        def same(x: torch.Tensor, name: str, stride: int) -> torch.Tensor:
-            weight, bias = self.pair(name)
-            total = max(weight.shape[2] - stride, 0)
-            x = functional.pad(x, (total // 2, total - total // 2) * 2)
-            return functional.conv2d(
-                x, weight, bias, stride, groups=1 if weight.shape[1] > 1 else len(weight)
-            ).clamp(0, 6)
-
-        x = same(x, "classifier.stem", 2)
-        strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
-        kept = []
-        for i, stride in enumerate(strides):
-            h = self.conv(x, f"classifier.{i}.expand").clamp(0, 6) if i else x
-            h = self.conv(same(h, f"classifier.{i}.depthwise", stride), f"classifier.{i}.project")
-            x = x + h if stride == 1 and h.shape == x.shape else h
-            kept.append(x)
-        head = self.conv(x, "classifier.head").clamp(0, 6)
-        return [kept[10], x, head.mean((2, 3))[None]]
+@pytest.fixture(scope="module")
+def frozen(checkpoint: Checkpoint) -> Frozen:
+    weights = {
+        name.removeprefix(PREFIX): checkpoint.tensor(name)
+        for name, _ in expected_shapes(V, PREFIX)
+        if "embeddings." not in name
+    }
+    return Frozen(V, weights)
 
 
-def test_the_networks(values: dict[str, Any], checkpoint: Checkpoint) -> None:
-    twin = Torch(checkpoint)
-    scores, boxes = twin.detector(values["pixels"])
-    close(values["detector.scores"], scores)
-    close(values["detector.boxes"], boxes)
-    fine, coarse, whole = twin.classifier(values["pixels"])
-    close(values["classifier.10"], fine)
-    close(values["classifier.15.project"], coarse)
-    close(values["whole"], whole)
+def heads(checkpoint: Checkpoint) -> RegionHead:
+    state = {
+        name.removeprefix(PREFIX + "regions."): torch.from_numpy(checkpoint.tensor(name))
+        for name, _ in expected_shapes(V, PREFIX)
+        if ".regions." in name
+    }
+    head = RegionHead()
+    head.load_state_dict(state)
+    return head.eval()
 
 
-def overlap(a: Any, b: Any) -> float:
-    w, h = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = max(w, 0) * max(h, 0)
-    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
-    return float(shared / max(sum(areas) - shared, 1e-9))
-
-
-def test_the_best_candidates_of_each_class(values: dict[str, Any]) -> None:
-    scores, boxes = values["detector.scores"][0], values["detector.boxes"][0]
-    wanted = []
-    for kind in range(80):
-        kept: list[Any] = []
-        for i in np.argsort(-scores[:, kind]):
-            if len(kept) == V.detections or scores[i, kind] <= 0.3:
-                break
-            if all(overlap(boxes[i], k) <= 0.5 for k in kept):
-                kept.append(boxes[i])
-                wanted.append((scores[i, kind], kind, boxes[i]))
-    wanted.sort(key=lambda w: -w[0])
-    assert len(wanted) > V.detections
-    rows = values["detection.features"][0]
-    for row, (score, kind, box) in zip(rows, wanted, strict=False):
-        assert row[:80].argmax() == kind
-        assert np.isclose(row[80], score)
-        assert row[81] == 1
-        assert np.allclose(row[83:87], box, atol=1e-6)
-        assert np.allclose(row[87:89], box[2:] - box[:2], atol=1e-6)
-
-
+@pytest.mark.parametrize("size", [(96, 96), (64, 96), (96, 32)], ids=str)
 def test_what_is_trained_sees_what_the_graph_says(
-    values: dict[str, Any], checkpoint: Checkpoint
+    graph: ort.InferenceSession, frozen: Frozen, checkpoint: Checkpoint, size: tuple[int, int]
 ) -> None:
-    from recipes.pocket.network import waves
-    from recipes.pocket.regions import region_rows
+    pixels = picture(*size)
+    found, sight = seen_by(graph, pixels), frozen.see(pixels)
+    assert (sight.detections[0, :, :80].amax(1) > 0).sum() >= 1
+    close(found["classifier.15.project"], sight.coarse)
+    close(found["whole"][0], sight.whole)
+    with torch.no_grad():
+        logits = heads(checkpoint)(sight.fine, sight.coarse)
+        measures, boxes = region_rows(logits)
+        main = main_boxes(logits)
+        inside = frozen.inside(pixels, main)
+        layer = [
+            torch.from_numpy(checkpoint.tensor(f"{PREFIX}names.{k}")) for k in ("weight", "bias")
+        ]
+        together = torch.zeros(V.labels, V.names)
+        kept = np.flatnonzero(GROUPS >= 0)
+        together[kept, GROUPS[kept]] = 1
+        shares = torch.stack(
+            [(x @ layer[0].T + layer[1]).softmax(-1) @ together for x in (sight.whole, inside)], 1
+        )
+        seen = Seen(sight.detections, measures, boxes, shares, main, sight.whole, sight.coarse)
+        rows = seen.features()
+    close(found["main.box"], main[0])
+    for name, row in zip(("detection", "region", "name"), rows, strict=True):
+        close(found[f"{name}.features"], row, 1e-3)
 
-    rows = torch.from_numpy(values["detection.features"])
-    close(values["detection.features"][..., 83:], waves(rows[..., 83:87], rows[..., 81:82]), 1e-5)
-    shares = torch.from_numpy(values["shares"])
-    rest = 1 - shares.sum(1, keepdim=True)
-    found, boxes = region_rows(torch.cat([shares, rest], 1).clamp_min(1e-9).log())
-    close(values["region.features"][..., :2], found)
-    there = values["region.features"][..., 2:3]
-    close(values["region.features"][..., 3:7], boxes * torch.from_numpy(there), 1e-5)
+
+def test_the_looks_are_at_their_sizes(graph: ort.InferenceSession) -> None:
+    # 64 by 64 pixels have 8 * 8 + 4 * 4 + 2 * 2 anchors, 64 by 32 half of them.
+    assert seen_by(graph, picture())["detector.scores@64"].shape == (1, 84, 80)
+    assert seen_by(graph, picture(96, 32))["detector.scores@64"].shape == (1, 42, 80)
+
+
+def test_looks_that_agree_outvote_one() -> None:
+    def look(*found: tuple[int, float, tuple[float, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = torch.zeros(1, len(found), 80)
+        for row, (kind, score, _) in enumerate(found):
+            scores[0, row, kind] = score
+        return scores, torch.tensor([[box for *_, box in found]])
+
+    left, near, right = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.54), (0.6, 0.6, 0.9, 0.9)
+    found = vote([look((3, 0.6, left), (7, 0.9, right)), look((3, 0.6, near), (5, 0.0, right))], V)
+    table = found[0]
+    assert table[:2, :80].argmax(1).tolist() == [3, 7]
+    assert table[0, 3] == pytest.approx(0.6)
+    assert table[1, 7] == pytest.approx(0.45)  # one of two saw it
+    assert table[0, 81:].tolist() == pytest.approx([0.1, 0.1, 0.5, 0.52])  # equal voices
+    assert table[1, 81:].tolist() == pytest.approx(right)
+    assert not table[2:].any()
+
+
+def test_a_level_second_class_is_told_by_the_lead() -> None:
+    scores = torch.zeros(1, 1, 80)
+    scores[0, 0, :2] = 0.5
+    found = vote([(scores, torch.tensor([[[0.1, 0.1, 0.5, 0.5]]]))], V)
+    assert found[0, 0, 80] == pytest.approx(0.5)
+
+
+def test_latents_see_only_what_comes_before_them(
+    folder: Path, checkpoint: Checkpoint, values: dict[str, Any]
+) -> None:
+    config = ModelConfig.from_file(folder / "config.json")
+    features = torch.from_numpy(values["features"])
+    latents, seen = values["embeddings"].shape[0], features.clone()
+    seen[latents:] = 9.0  # rows that no latent may see
+    for causal, rows, same in ((True, seen, True), (False, features, False)):
+        kosmos = Kosmos2Config(
+            text_config={"embed_dim": config.text.width, "attention_heads": config.text.heads},
+            vision_config={"hidden_size": V.width}, latent_query_num=latents,
+        )  # fmt: skip
+        kosmos.text_config._attn_implementation = "sdpa"
+        resampler = Kosmos2ImageToTextProjection(kosmos).eval()
+        prefix = "image_to_text_projection."
+        state = {k: torch.from_numpy(checkpoint.tensor(prefix + k)) for k in resampler.state_dict()}
+        resampler.load_state_dict(state)
+        resampler.x_attn.is_causal = causal
+        with torch.no_grad():
+            wanted = resampler(rows[None])[0][0].numpy()
+        gap = np.abs(values["embeddings"] - wanted).max()
+        assert (gap < 1e-4) == same
 
 
 def test_every_precision_converts_and_agrees(folder: Path, values: dict[str, Any]) -> None:
@@ -247,7 +241,11 @@ def test_every_precision_converts_and_agrees(folder: Path, values: dict[str, Any
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"image_size": 100}, "multiple of 32"),
+    ({"image_size": 100, "looks": [100]}, "multiple of 32"),
+    ({"looks": [64]}, "expected the largest of looks"),
+    ({"looks": []}, "expected different sides"),
+    ({"looks": [96, 96]}, "expected different sides"),
+    ({"causal": "yes"}, "causal"),
     ({"score_threshold": 1.5}, "between 0 and 1"),
     ({"patch_size": 14}, "unknown key vision_config.patch_size"),
     ({"model_type": "resnet"}, "no such vision tower"),

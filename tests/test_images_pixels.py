@@ -97,6 +97,33 @@ def test_sizes_that_are_squashed(size):
     assert PixelSpec.from_config({**RELEASED, "size": size}, "f").size_wh == (224, 224)
 
 
+KEPT = {"size": {"longest_edge": 96}, "size_divisor": 32, "do_center_crop": False}
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "wanted"),
+    [((300, 300), (96, 96)), ((300, 200), (96, 64)), ((10, 12), (96, 96)), ((1, 5000), (32, 96)),
+     ((5000, 1), (96, 32)), ((300, 251), (96, 96)), ((300, 249), (96, 64)), ((1, 1), (96, 96))],
+)  # fmt: skip
+def test_sizes_that_keep_the_aspect(size_wh, wanted):
+    spec = PixelSpec.from_config({**RELEASED, **KEPT}, "f")
+    assert spec.size_for(size_wh) == wanted
+    rgb = np.full((size_wh[1], size_wh[0], 3), 200, np.uint8)
+    assert pixel_tensor(rgb, spec).shape == (3, wanted[1], wanted[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("size", {"shortest_edge": 96}), ("size", 96), ("size", {"longest_edge": 100}),
+     ("size", {"longest_edge": 96, "shortest_edge": 96}), ("size_divisor", 0),
+     ("size_divisor", "32"), ("size_divisor", 36), ("do_center_crop", True)],
+)  # fmt: skip
+def test_sizes_that_only_seem_to_keep_it(key, value):
+    expected = "size_divisor" if value == {"longest_edge": 100} else key
+    with pytest.raises(CheckpointError, match=f"f: {expected}"):
+        PixelSpec.from_config({**RELEASED, **KEPT, key: value}, "f")
+
+
 def test_silent_configs_mean_what_clip_means():
     spec = PixelSpec.from_config({"size": {"height": 224, "width": 224}}, "f")
     assert spec == PixelSpec()

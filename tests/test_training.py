@@ -20,16 +20,18 @@ from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, article, counted,
 from kosmoscope.files.writing import write_text
 from kosmoscope.model.checkpoint import VISION, Checkpoint
 from kosmoscope.model.config import ModelConfig
-from kosmoscope.model.detector_tower import expected_shapes
+from kosmoscope.model.detector.shapes import expected_shapes
 from kosmoscope.tokens import TAGS, location_token
 from recipes.pocket import fit
 from recipes.pocket.batches import Batcher, deviation, spread
 from recipes.pocket.features import NO_MASK, TOWER, Views
-from recipes.pocket.knowledge import Found, Knowledge, know, sure_from, without_label
-from recipes.pocket.prepare import all_regions, corpus
+from recipes.pocket.knowledge import Found, Knowledge, Named, know, sure_from
+from recipes.pocket.names import Names
+from recipes.pocket.naming import GROUP, IMAGENET, LABELS, NAMES, name_of
+from recipes.pocket.prepare import corpus
 from recipes.pocket.records import Record, crop, read_set
-from recipes.pocket.regions import REGIONS, RegionHead
-from recipes.pocket.targets import brief, detailed, examples, ground, question
+from recipes.pocket.regions import REGIONS, RegionHead, all_regions
+from recipes.pocket.targets import brief, detailed, examples, ground, question, verb
 from recipes.pocket.tokenizer import (
     LOCATION_COUNT,
     build_tokenizer,
@@ -185,12 +187,13 @@ def rows(*found: tuple[int, float, tuple[float, ...]]) -> Any:
     return table
 
 
+UNNAMED = Named("guitar", 0.0, BOX)
 NO_REGIONS = (np.zeros((len(REGIONS), 2), np.float32), np.zeros((len(REGIONS), 4), np.float32))
 
 
 def test_sure_detections_are_named_and_faint_ones_found() -> None:
     seen = rows((DOG, 0.8, BOX), (BENCH, 0.3, (0, 0, 0.2, 0.2)))
-    known = know(Record("flickr8k", "a.jpg"), seen, NO_REGIONS)
+    known = know(Record("flickr8k", "a.jpg"), seen, NO_REGIONS, UNNAMED)
     assert list(known.things) == ["dog"]
     assert list(known.faint) == ["bench"]
     assert known.things["dog"][0].right > 0.9 > 0.3 > known.faint["bench"][0].right
@@ -198,8 +201,8 @@ def test_sure_detections_are_named_and_faint_ones_found() -> None:
 
 def test_labels_go_before_the_detector() -> None:
     boxes = (Truth("dog", (0.26, 0.25, 0.75, 0.75)), Truth("cat", (0, 0, 0.1, 0.1)))
-    seen = rows((DOG, 0.5, BOX), (BENCH, 0.5, (0, 0, 1, 1)))
-    known = know(Record("coco", "a.jpg", boxes, labels_complete=True), seen, NO_REGIONS)
+    seen = rows((DOG, 0.5, BOX), (BENCH, 0.36, (0, 0, 1, 1)))
+    known = know(Record("coco", "a.jpg", boxes, labels_complete=True), seen, NO_REGIONS, UNNAMED)
     assert list(known.things) == ["dog"]  # the bench was a false alarm
     assert known.things["dog"][0].xyxy_norm == boxes[0].xyxy
     assert list(known.faint) == ["cat"]
@@ -207,11 +210,60 @@ def test_labels_go_before_the_detector() -> None:
 
 def test_the_label_of_a_picture_takes_the_best_box() -> None:
     record = Record("pacs", "a.jpg", label="dog")
-    assert know(record, rows((DOG, 0.3, BOX)), NO_REGIONS).things["dog"][0].xyxy_norm == BOX
-    guitar = Record("pacs", "b.jpg", label="guitar")
-    known = know(guitar, rows((DOG, 0.5, BOX)), NO_REGIONS, main_box=(0, 0, 0.5, 1))
-    assert known.things["guitar"][0].xyxy_norm == (0, 0, 0.5, 1)
-    assert "dog" not in known.things
+    known = know(record, rows((DOG, 0.3, BOX)), NO_REGIONS, UNNAMED)
+    assert known.things["dog"][0].xyxy_norm == BOX
+    guitar, left = Record("pacs", "b.jpg", label="guitar"), (0.0, 0.0, 0.5, 1.0)
+    known = know(guitar, rows((DOG, 0.5, left)), NO_REGIONS, Named("guitar", 0.9, left))
+    assert list(known.things) == ["guitar"]  # what the detector called a dog
+    assert known.things["guitar"][0].xyxy_norm == left
+    assert known.label == known.called == "guitar"
+
+
+def test_a_label_that_no_network_sees_is_not_learned() -> None:
+    lion = Record("tinyimagenet", "a.jpg", (Truth("lion", BOX),), label="lion")
+    assert know(lion, rows(), NO_REGIONS, Named("sofa", 0.3, BOX)).label is None
+    known = know(lion, rows(), NO_REGIONS, Named("lion", 0.6, (0, 0, 1, 1)))
+    assert known.label == "lion"
+    assert known.things["lion"][0].xyxy_norm == BOX  # the labelled box goes before the guessed one
+
+
+def test_a_sure_name_is_given_to_the_main_thing() -> None:
+    photo = Record("flickr8k", "a.jpg")
+    seen = rows((BENCH, 0.5, (0, 0, 0.2, 0.2)))
+    known = know(photo, seen, NO_REGIONS, Named("pagoda", 0.9, BOX))
+    assert known.things["pagoda"][0].xyxy_norm == BOX
+    assert known.things["pagoda"][0].right < 0.9  # the box is less sure than the name
+    assert list(known.things) == ["bench", "pagoda"]
+    assert "pagoda" not in know(photo, seen, NO_REGIONS, Named("pagoda", 0.7, BOX)).things
+
+
+def test_of_two_names_for_one_thing_the_finer_or_the_surer_is_kept() -> None:
+    photo, bird = Record("flickr8k", "a.jpg"), CLASS_NAMES.index("bird")
+    known = know(photo, rows((bird, 0.9, BOX)), NO_REGIONS, Named("owl", 0.85, BOX))
+    assert list(known.things) == ["owl"]
+    known = know(photo, rows((DOG, 0.9, BOX)), NO_REGIONS, Named("owl", 0.85, BOX))
+    assert list(known.things) == ["dog"]
+    known = know(photo, rows((DOG, 0.42, BOX)), NO_REGIONS, Named("owl", 0.85, BOX))
+    assert list(known.things) == ["owl"]
+
+
+def test_where_nothing_is_sure_the_likeliest_is_said_doubtfully() -> None:
+    photo = Record("flickr8k", "a.jpg")
+    known = know(photo, rows((BENCH, 0.31, (0, 0, 0.2, 0.2))), NO_REGIONS, UNNAMED)
+    assert known.things["bench"][0].right < 0.3
+    known = know(photo, rows(), NO_REGIONS, Named("pagoda", 0.6, BOX))
+    assert known.things["pagoda"][0].right < 0.5
+    assert not know(photo, rows(), NO_REGIONS, Named("pagoda", 0.4, BOX)).things
+
+
+def test_every_class_has_a_name_that_people_use() -> None:
+    assert len(IMAGENET) == 1000
+    assert [IMAGENET[i] for i in (0, 151, 268, 281, 409, 999)] == [
+        "fish", "dog", "dog", "cat", "clock", "toilet paper"]  # fmt: skip
+    assert len(LABELS) == len(GROUP) == TOWER.labels
+    assert len(NAMES) == TOWER.names
+    assert [name_of(n) for n in ("lotus", "alp", "Dalmatian dog", "dollar bill")] == [
+        "water lily", "mountain", "dog", None]  # fmt: skip
 
 
 # --- targets --------------------------------------------------------------------------------
@@ -231,6 +283,8 @@ def test_captions_name_groups_and_scenes() -> None:
         "</delimiter_of_multi_objects/><patch_index_0528><patch_index_1023></object>"
     )
     assert brief(scene(), grounded=False).target == " a mountain with the sky"
+    assert [verb(w) for w in ("a dog", "two dogs", "trees", "the sky", "many people")] == [
+        "is", "are", "are", "is", "are"]  # fmt: skip
     assert detailed(pair()).target.startswith(" The image features<phrase> a bench</phrase>")
 
 
@@ -278,22 +332,34 @@ def views() -> Views:
     )  # fmt: skip
 
 
+def names(count: int = 24, share: float = 0.9) -> Names:
+    shares = np.zeros((count, 2, TOWER.names), np.float16)
+    shares[:, :, NAMES.index("pagoda")] = share
+    boxes = np.tile(np.array([0.1, 0.5, 0.3, 1.0], np.float32), (count, 1))
+    return Names(shares, boxes, np.array([[0, 0], [1, 1]], np.float32), {})
+
+
 def new_run(views: Views, tokenizer: Tokenizer) -> fit.Run:
     torch.manual_seed(0)
-    regions = all_regions(RegionHead().eval(), views)
+    regions, called = all_regions(RegionHead().eval(), views), names()
     known = [
-        know(r, views.detections[i], (regions[0][i], regions[1][i]))
+        know(r, views.detections[i], (regions[0][i], regions[1][i]),
+             called.of(called.shares[i], called.boxes[i]))
         for i, r in enumerate(views.records)
-    ]
-    batcher = Batcher(views, known, regions, tokenizer, 64, 2)
+    ]  # fmt: skip
+    batcher = Batcher(views, known, regions, called, tokenizer, 64, 2)
     return fit.Run(batcher, tokenizer, fit.Recipe(steps=3, batch=2, warmup=1))
+
+
+def advance(run: fit.Run) -> None:
+    run.advance(run.batcher.at(run.step))
 
 
 @pytest.fixture(scope="module")
 def trained(views: Views, tokenizer: Tokenizer) -> fit.Run:
     run = new_run(views, tokenizer)
-    while run.step < 3:
-        run.advance()
+    for batch in fit.Steps(run.batcher, run.step, 3).made_by(0):
+        run.advance(batch)
     return run
 
 
@@ -301,12 +367,13 @@ def test_a_resumed_run_ends_where_it_would_have(
     trained: fit.Run, views: Views, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     run = new_run(views, tokenizer)
-    run.advance()
+    advance(run)
     run.save(tmp_path / "checkpoint.pt")
     resumed = new_run(views, tokenizer)
     resumed.load(tmp_path / "checkpoint.pt")
-    while resumed.step < 3:
-        resumed.advance()
+    for batch in fit.Steps(resumed.batcher, resumed.step, 3).made_by(0):
+        resumed.advance(batch)
+    assert resumed.step == 3
     ours, theirs = resumed.model.state_dict(), trained.model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert all(torch.equal(resumed.average[n], trained.average[n]) for n in theirs)
@@ -318,7 +385,7 @@ def test_what_is_exported_is_a_running_mean(
     run = new_run(views, tokenizer)
     name = next(n for n, p in run.model.named_parameters() if p.ndim > 1)
     first = run.model.state_dict()[name].clone()
-    run.advance()
+    advance(run)
     after_one = run.model.state_dict()[name].clone()
     # The first steps count more, so that the mean soon forgets where it began: 2 / 11 after one.
     torch.testing.assert_close(run.average[name], first + (1 - 2 / 11) * (after_one - first))
@@ -339,7 +406,7 @@ def test_borrowed_regions_and_texts_belong_together(views: Views, tokenizer: Tok
     for i in range(count):
         measures[i, REGIONS.index("sky" if i % 2 else "water")] = 0.4
     boxes = np.zeros((count, len(REGIONS), 4), np.float32)
-    batcher = Batcher(views, known, (measures, boxes), tokenizer, 64, 4)
+    batcher = Batcher(views, known, (measures, boxes), names(share=0.0), tokenizer, 64, 4)
     borrowed = named = 0
     for step in range(40):
         chosen = np.random.default_rng([0, step]).choice(batcher.rows, 4, p=batcher.weights)
@@ -408,21 +475,37 @@ def test_the_shipped_folder_is_complete_and_small() -> None:
         "tokenizer.json",
         "tokenizer_config.json",
     }
-    assert sum((folder / name).stat().st_size for name in names) <= 25_000_000
+    assert sum((folder / name).stat().st_size for name in names) <= 27_000_000
     config = ModelConfig.from_file(folder / "config.json")
     Checkpoint((folder / "model.safetensors",), config)
     shipped = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert shipped.get_vocab_size() == config.text.vocab_size
 
 
-def test_an_untold_label_leaves_no_name() -> None:
-    box = (0.2, 0.2, 0.8, 0.8)
-    guessed = Knowledge(things={"lion": [Found(box, 0.5)]}, label="lion")
-    assert without_label(guessed).things == {}
-    assert without_label(guessed).label is None
-    seen = Knowledge(things={"dog": [Found(box, 0.9)]}, label="dog")
-    assert without_label(seen).things == seen.things  # the detector is sure of it by itself
-
-
 def test_small_things_are_named_only_when_sure() -> None:
     assert sure_from(0.3) < sure_from(0.05) < sure_from(0.001)
+
+
+def test_the_main_thing_is_called_what_its_names_say(views: Views, tokenizer: Tokenizer) -> None:
+    count = len(views.records)
+    called, known = names(share=0.95), [Knowledge() for _ in range(count)]
+    nothing = (np.zeros((count, len(REGIONS), 2), np.float32),
+               np.zeros((count, len(REGIONS), 4), np.float32))  # fmt: skip
+    for i, record in enumerate(views.records):
+        known[i] = know(record, rows(), NO_REGIONS, called.of(called.shares[i], called.boxes[i]))
+        assert known[i].called == "pagoda"
+    batcher = Batcher(views, known, nothing, called, tokenizer, 64, 4)
+    batcher.pool = {}
+    others = 0
+    for step in range(30):
+        batch = batcher.at(step)
+        for row in range(4):
+            said = tokenizer.decode(batch.ids[row].tolist(), skip_special_tokens=True)
+            mean = batch.seen.name_shares[row].mean(0)
+            name, sure = NAMES[int(mean.argmax())], float(mean.max())
+            others += name != "pagoda"
+            if sure >= 0.8:
+                assert name.split()[0] in said
+            elif sure < 0.5:
+                assert name not in said
+    assert others > 5

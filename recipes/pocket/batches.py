@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -17,12 +17,15 @@ from kosmoscope.geometry import XYXY, iou
 from recipes.pocket.features import Views
 from recipes.pocket.knowledge import (
     SURE,
+    SURE_NAME,
     Found,
     Knowledge,
+    call,
     detections,
     right_share,
     sure_from,
 )
+from recipes.pocket.names import Names
 from recipes.pocket.network import Seen
 from recipes.pocket.targets import Example, examples, scene_entity
 from recipes.pocket.teachers import Float
@@ -33,9 +36,13 @@ _PASTED, _MOST_PASTED = 0.5, 3
 _BORROWED = 0.4
 """How often a picture gets another's regions: what stuff there is must be read off the regions, not
 guessed from what such pictures usually have."""
+_RENAMED = 0.3
+"""How often a picture gets another's name, or one out of the air: what a thing is called must be
+read off the names, and there are more names than pictures of them."""
+_OUT_OF_THE_AIR = 0.6
 # How often a set is drawn; sets without an entry are not.
-SHARES = {"coco": 0.26, "flickr8k": 0.2, "intel": 0.2, "pacs": 0.13, "caltech": 0.08,
-          "tinyimagenet": 0.07, "imagenet1k": 0.04, "camvid": 0.02}  # fmt: skip
+SHARES = {"coco": 0.26, "flickr8k": 0.2, "intel": 0.18, "pacs": 0.1, "caltech": 0.08,
+          "tinyimagenet": 0.05, "imagenet1k": 0.07, "camvid": 0.02, "flowers": 0.04}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Batch:
     """(B, T) the id to predict there, -100 where nothing is learned."""
     corners: Tensor
     """(B, T, 3) of a location to predict: x, y in 0..1 and the deviation in cells."""
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
+        return Batch(**tensors)
 
 
 def deviation(right: float) -> float:
@@ -90,11 +102,12 @@ class Batcher:
         views: Views,
         known: Sequence[Knowledge],
         regions: tuple[Float, Float],
+        names: Names,
         tokenizer: Tokenizer,
         latents: int,
         size: int,
     ) -> None:
-        self.views, self.known, self.regions = views, known, regions
+        self.views, self.known, self.regions, self.names = views, known, regions, names
         self.tokenizer, self.size = tokenizer, size
         slots = range(_FIRST_SLOT_ID, _FIRST_SLOT_ID + latents)
         opening, closing = (tokenizer.token_to_id(tag) for tag in ("<image>", "</image>"))
@@ -114,8 +127,14 @@ class Batcher:
         self.pool: dict[str, list[tuple[int, int]]] = {}
         for i in self.rows:
             for d in detections(views.detections[i]):
-                if d.score >= SURE and d.lead > 0.95:
+                if d.score >= SURE and d.lead > 0.7:
                     self.pool.setdefault(d.name, []).append((int(i), d.slot))
+
+        self.called: dict[str, list[int]] = {}
+        for i in self.rows:
+            main = names.of(names.shares[i], names.boxes[i])
+            if main.right >= SURE_NAME:
+                self.called.setdefault(main.name, []).append(int(i))
 
         # Pictures that know their regions: those with a given one, and all of them ("").
         self.lenders: dict[str, list[int]] = {}
@@ -128,27 +147,34 @@ class Batcher:
         rng = np.random.default_rng([seed, step])
         chosen = rng.choice(self.rows, self.size, p=self.weights)
         found, measures, boxes, grids, texts = [], [], [], [], []
+        shares, mains = [], []
         for i in chosen:
             rows, known = self.views.detections[i], self.known[i]
             grid, lender = self.views.coarse[i], self._lender(known, rng)
             if lender is not None:
                 known = replace(known, stuff=self.known[lender].stuff)
             measured = i if lender is None else lender
-            region_boxes = self.regions[1][measured]
+            region_boxes, main = self.regions[1][measured], self.names.boxes[i]
+            told = self.names.shares[i]
             if rng.random() < 0.5:
                 rows, known = _flip_rows(rows), _flip(known)
-                region_boxes = _flip_rows(region_boxes, 0)
+                region_boxes, main = _flip_rows(region_boxes, 0), _flip_rows(main[None], 0)[0]
                 grid = grid[..., ::-1]
+            if rng.random() < _RENAMED:
+                told, known = self._rename(told, main, known, rng)
             if rng.random() < _PASTED:
                 for _ in range(int(rng.integers(1, _MOST_PASTED + 1))):
                     rows, known = self._paste(rows, known, rng)
             found.append(rows)
             measures.append(self.regions[0][measured])
             boxes.append(region_boxes)
+            shares.append(told.astype(np.float32))
+            mains.append(main)
             grids.append(grid.astype(np.float32))
             texts.append(list(examples(known, rng)))
         whole = self.views.whole[chosen].astype(np.float32)
-        parts = (np.stack(found), np.stack(measures), np.stack(boxes), whole, np.stack(grids))
+        parts = (np.stack(found), np.stack(measures), np.stack(boxes), np.stack(shares),
+                 np.stack(mains), whole, np.stack(grids))  # fmt: skip
         seen = Seen(*[torch.from_numpy(part) for part in parts])
         return self.collate(seen, texts)
 
@@ -161,6 +187,35 @@ class Batcher:
         lenders = self.lenders.get(wanted, ())
         return int(lenders[int(rng.integers(len(lenders)))]) if len(lenders) else None
 
+    def _rename(
+        self,
+        told: NDArray[np.float16],
+        main: Float,
+        known: Knowledge,
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float16], Knowledge]:
+        """Call the main thing something else."""
+        own = self.names.of(told, main)
+        if known.scene is not None or (own.name in known.things and known.called != own.name):
+            return told, known
+        if rng.random() < _OUT_OF_THE_AIR:
+            told = np.zeros_like(told)
+            some = rng.choice(told.shape[1], 3, replace=False)
+            for row in range(2):
+                first = rng.uniform(0.1 if row == 0 else 0.3, 1)
+                told[row, some] = [first, *((1 - first) * np.sort(rng.dirichlet([1, 1, 1]))[:0:-1])]
+        elif self.called:
+            lenders = self.called[str(rng.choice(list(self.called)))]
+            told = self.names.shares[lenders[int(rng.integers(len(lenders)))]]
+        known = copy.deepcopy(known)
+        if known.called is not None:
+            del known.things[known.called]
+            known.called = known.label = None
+        name = self.names.of(told, main)
+        call(known, name)
+        known.seen |= {name.name}
+        return told, known
+
     def _paste(
         self, rows: Float, known: Knowledge, rng: np.random.Generator
     ) -> tuple[Float, Knowledge]:
@@ -169,6 +224,8 @@ class Batcher:
         Half of them are of a class that is there already, so that there are many to count; the
         others of a class drawn evenly, so that rare ones come up too.
         """
+        if not self.pool:
+            return rows, known
         present = [name for name in known.things if name in self.pool]
         more = bool(present) and rng.random() < 0.5
         name = str(rng.choice(present if more else list(self.pool)))
@@ -265,7 +322,7 @@ def _flip_rows(rows: Float, start: int = 81) -> Float:
 
 def spread(corners: Tensor) -> Tensor:
     """(N, 3) -> (N, 1024): the share of each cell under a normal distribution around a corner."""
-    edges = torch.arange(GRID + 1) / GRID
+    edges = torch.arange(GRID + 1, device=corners.device) / GRID
     x, y, sigma = (corners[:, i, None] for i in range(3))
     shares = []
     for at in (y, x):

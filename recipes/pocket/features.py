@@ -13,48 +13,57 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from kosmoscope.engine.sessions import open_session
 from kosmoscope.files.writing import write_text
 from kosmoscope.geometry import XYXY
 from kosmoscope.images import PixelSpec, pixel_tensor
 from kosmoscope.model.config import DetectorVisionConfig
-from kosmoscope.model.detector_tower import (
-    CLASSES,
-    COARSE,
-    DETECTION_FEATURES,
-    FINE,
-    Tower,
-)
-from kosmoscope.model.graph import GraphWriter
+from recipes.pocket.naming import LABELS, NAMES
 from recipes.pocket.records import Record, crop, read_set
 from recipes.pocket.teachers import Float, read_teachers
+from recipes.pocket.vision import Frozen
 
 TOWER = DetectorVisionConfig(
     width=192,
     ffn_width=576,
     layers=1,
     heads=6,
-    image_size=416,
+    image_size=544,
+    looks=(544, 416, 320),
     scene_size=288,
     detections=32,
     regions=16,
-    score_threshold=0.1,
-    overlap_threshold=0.5,
+    labels=len(LABELS),
+    names=len(NAMES),
+    causal=True,
+    score_threshold=0.08,
+    overlap_threshold=0.6,
     activation="quick_gelu",
     eps=1e-5,
 )
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-PIXELS = PixelSpec(size_wh=(TOWER.image_size,) * 2, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+PIXELS = PixelSpec(
+    size_wh=(TOWER.image_size,) * 2,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    divisor=TOWER.divisor,
+)
+TOGETHER = 32
+"""Pictures of one size that the networks see at the same time."""
 
 NO_MASK = 255
 _KINDS = ("detections", "fine", "coarse", "whole", "masks")
@@ -74,35 +83,6 @@ class Views:
     """(V, 2G, 2G): class index of the set's masks, `NO_MASK` throughout where there is none."""
 
 
-class Teachers:
-    """The frozen networks, opened."""
-
-    def __init__(self, weights: dict[str, Float], folder: Path, threads: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.weights = weights
-        side = TOWER.grid
-        with GraphWriter(folder / "networks.onnx") as g:
-            names = Tower(g, TOWER, self, "").networks()
-            g.output(names["detection"], [1, TOWER.detections, DETECTION_FEATURES])
-            g.output(names["fine"], [1, FINE, 2 * side, 2 * side])
-            g.output(names["coarse"], [1, COARSE, side, side])
-            g.output(names["whole"], [1, 1, 1280])
-        self.names = [names[k] for k in ("detection", "fine", "coarse", "whole")]
-        self.session = open_session(folder / "networks.onnx", threads, optimize=True)
-
-    def tensor(self, name: str) -> Float:
-        """A weight by name."""
-        return self.weights[name]
-
-    def see(self, picture: Image.Image) -> list[Any]:
-        """Detections (K, 85), fine, coarse, whole."""
-        pixels = pixel_tensor(np.asarray(picture.convert("RGB")), PIXELS)
-        found, fine, coarse, whole = self.session.run(self.names, {"pixels": pixels[None]})
-        rows = np.concatenate([found[0, :, :CLASSES], found[0, :, CLASSES + 2 : CLASSES + 7]], 1)
-        half = np.float16
-        return [rows, fine[0].astype(half), coarse[0].astype(half), whole[0, 0].astype(half)]
-
-
 def windows(rng: np.random.Generator, count: int) -> Iterator[XYXY]:
     """Random windows of half to nearly all of a picture's sides."""
     for _ in range(count):
@@ -119,38 +99,78 @@ def mask_grid(mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST))
 
 
-def extract(
-    data: Path,
-    name: str,
-    sizes: tuple[int, int, int],
-    out: Path,
-    teachers: Teachers,
-    pause: Path | None,
-) -> None:
-    """Write one set's views to `out/NAME.npz` and `out/NAME.jsonl` (last, when all is there)."""
+def views_of(
+    data: Path, name: str, sizes: tuple[int, int, int]
+) -> Iterator[tuple[Record, Image.Image, NDArray[np.uint8] | None]]:
+    """The views of a set: each `every`-th picture whole, in `crops` windows, made `small`."""
     every, crops, small = sizes
     rng = np.random.default_rng(0)
-    rows: list[list[Any]] = []
-    records: list[Record] = []
-    begun = time.perf_counter()
     for record, picture, mask in read_set(data, name, every):
-        views = [(record, picture, mask)]
+        yield record, picture, mask
         for i, window in enumerate(windows(rng, crops)):
-            views.append(crop(record, picture, mask, window, f"crop{i}"))
+            yield crop(record, picture, mask, window, f"crop{i}")
         for i in range(small):
             image = picture.copy()
             image.thumbnail((int(rng.integers(90, 160)),) * 2)
-            views.append((replace(record, view=f"small{i}"), image, mask))
-        for seen, image, cut in views:
-            while pause is not None and pause.exists():
-                time.sleep(1)
-            rows.append([*teachers.see(image), mask_grid(cut)])
-            records.append(seen)
-        if len(records) % 100 < len(views):
-            pace = (time.perf_counter() - begun) / len(records)
-            print(f"{name}: {len(records)} views, {pace:.3f} s each", flush=True)
-    arrays = {k: np.stack([r[i] for r in rows]) for i, k in enumerate(_KINDS)}
-    np.savez(out / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+            yield replace(record, view=f"small{i}"), image, mask
+
+
+def looked_at(
+    pictures: Iterator[Image.Image], look: Callable[[list[int], Tensor], list[Any]]
+) -> list[Any]:
+    """What `look` says of each picture, in order.
+
+    Args:
+        pictures: made ready by several threads.
+        look: takes the numbers of pictures of one size and their pixels (n, 3, H, W); gives a
+            result for each.
+    """
+    found: dict[int, Any] = {}
+    waiting: dict[tuple[int, ...], list[tuple[int, NDArray[np.float32]]]] = defaultdict(list)
+
+    def flush(size: tuple[int, ...]) -> None:
+        numbers = [n for n, _ in waiting[size]]
+        pixels = torch.from_numpy(np.stack([p for _, p in waiting.pop(size)]))
+        found.update(zip(numbers, look(numbers, pixels), strict=True))
+
+    def ready(picture: Image.Image) -> NDArray[np.float32]:
+        return pixel_tensor(np.asarray(picture.convert("RGB")), PIXELS)
+
+    number = 0
+    with ThreadPoolExecutor() as pool:
+        while some := list(islice(pictures, 512)):
+            for pixels in pool.map(ready, some):
+                waiting[pixels.shape].append((number, pixels))
+                number += 1
+                if len(waiting[pixels.shape]) == TOGETHER:
+                    flush(pixels.shape)
+        for size in list(waiting):
+            flush(size)
+    return [found[n] for n in range(number)]
+
+
+def extract(data: Path, name: str, sizes: tuple[int, int, int], out: Path, frozen: Frozen) -> None:
+    """Write one set's views to `out/NAME.npz` and `out/NAME.jsonl` (last, when all is there)."""
+    records: list[Record] = []
+    masks: list[NDArray[np.uint8]] = []
+    begun = time.perf_counter()
+
+    def pictures() -> Iterator[Image.Image]:
+        for record, picture, mask in views_of(data, name, sizes):
+            records.append(record)
+            masks.append(mask_grid(mask))
+            yield picture
+
+    def look(_: list[int], pixels: Tensor) -> list[Any]:
+        seen = frozen.see(pixels)
+        half = [t.half().cpu().numpy() for t in (seen.fine, seen.coarse, seen.whole)]
+        return list(zip(seen.detections.cpu().numpy(), *half, strict=True))
+
+    rows = looked_at(pictures(), look)
+    pace = (time.perf_counter() - begun) / len(rows)
+    print(f"{name}: {len(rows)} views, {pace:.3f} s each", flush=True)
+    arrays = {k: np.stack([r[i] for r in rows]) for i, k in enumerate(_KINDS[:-1])}
+    np.savez(out / f"{name}.npz", **arrays, masks=np.stack(masks))  # type: ignore[arg-type]
     text = "".join(r.to_json() + "\n" for r in records)
     write_text(out / f"{name}.jsonl", text)
 
@@ -178,17 +198,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", action="append", required=True, metavar="NAME:EVERY:CROPS:SMALL")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pause", type=Path, help="wait while this file exists")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    teachers = Teachers(read_teachers(options.teachers), options.out / "graph", options.threads)
+    frozen = Frozen(TOWER, read_teachers(options.teachers), options.device)
     for entry in options.set:
-        name, *numbers = entry.split(":")
-        every, crops, small = (int(n) for n in numbers)
+        name, sizes = set_sizes(entry)
         if not (options.out / f"{name}.jsonl").exists():
-            sizes = (every, crops, small)
-            extract(options.data, name, sizes, options.out, teachers, options.pause)
+            extract(options.data, name, sizes, options.out, frozen)
+
+
+def set_sizes(entry: str) -> tuple[str, tuple[int, int, int]]:
+    """Read NAME:EVERY:CROPS:SMALL."""
+    name, *numbers = entry.split(":")
+    every, crops, small = (int(n) for n in numbers)
+    return name, (every, crops, small)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Train the half behind the frozen networks and write the model in the hub's format.
 
     python -m recipes.pocket.fit --views FOLDER --data FOLDER --teachers FOLDER \\
-        --regions regions.npz --out FOLDER --steps 3000
+        --regions regions.npz --names names.npz --out FOLDER --steps 12000
 
 `--out` holds the run: tokenizer, checkpoint.pt and, under `export/`, the folder to ship. A run that
 was stopped goes on from its checkpoint when it is started again.
@@ -13,7 +13,7 @@ import argparse
 import copy
 import math
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +23,17 @@ from safetensors.torch import save as to_safetensors
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.files.writing import replacing, write_file, write_text
 from recipes.pocket.batches import Batch, Batcher, spread
 from recipes.pocket.features import IMAGENET_MEAN, IMAGENET_STD, TOWER, load_views
+from recipes.pocket.names import load_names
+from recipes.pocket.naming import NAMES
 from recipes.pocket.network import Pocket, Sizes
-from recipes.pocket.prepare import (
-    all_knowledge,
-    all_regions,
-    prepare_tokenizer,
-    region_head,
-)
+from recipes.pocket.prepare import all_knowledge, prepare_tokenizer
+from recipes.pocket.regions import all_regions, region_head
 from recipes.pocket.teachers import Float, read_teachers
 from recipes.pocket.tokenizer import (
     BOS,
@@ -66,15 +65,21 @@ class Recipe:
 class Run:
     """A training run; everything that its future depends on is in its checkpoint."""
 
-    def __init__(self, batcher: Batcher, tokenizer: Tokenizer, recipe: Recipe) -> None:
+    def __init__(
+        self, batcher: Batcher, tokenizer: Tokenizer, recipe: Recipe, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.batcher, self.tokenizer = recipe, batcher, tokenizer
+        self.device = device
         sizes = Sizes(latents=recipe.latents, vocab_size=tokenizer.get_vocab_size())
         self.model = Pocket(TOWER, sizes)
         self._standardise()
-        self.model.spell(
-            [tokenizer.encode(n, add_special_tokens=False).ids[0] for n in CLASS_NAMES]
+        classes, names = (
+            [tokenizer.encode(n, add_special_tokens=False).ids[0] for n in some]
+            for some in (CLASS_NAMES, NAMES)
         )
+        self.model.spell(classes, names)
+        self.model.to(device)
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         parameters = list(self.model.parameters())
@@ -83,8 +88,6 @@ class Run:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.peak_rate, betas=(0.9, 0.98))
-        self._maker = ThreadPoolExecutor(max_workers=1)
-        self._next: tuple[int, Future[Batch] | None] = (-1, None)
 
     @torch.no_grad()
     def _standardise(self) -> None:
@@ -102,15 +105,9 @@ class Run:
         cosine = 0.02 + 0.98 * (1 + math.cos(math.pi * step / self.recipe.steps)) / 2
         return self.recipe.peak_rate * cosine * min(1.0, (step + 1) / self.recipe.warmup)
 
-    def _batch(self) -> Batch:
-        step, made = self._next
-        batch = made.result() if made and step == self.step else self.batcher.at(self.step)
-        self._next = (self.step + 1, self._maker.submit(self.batcher.at, self.step + 1))
-        return batch
-
     def loss(self, batch: Batch) -> tuple[Tensor, float, float]:
         """The loss, and its two parts a token: words, and locations above their entropy."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self.device, dtype=torch.bfloat16):
             images = self.model.look(batch.seen)
             hidden = self.model.read(images, batch.ids, batch.positions, batch.mask)
             wanted = batch.labels != -100
@@ -127,10 +124,10 @@ class Run:
         above = (cells.detach() - entropy).mean() if len(cells) else torch.zeros(())
         return total / targets.numel(), words.mean().item(), above.item()
 
-    def advance(self) -> tuple[float, float, float]:
-        """One step of the optimiser."""
+    def advance(self, batch: Batch) -> tuple[float, float, float]:
+        """One step of the optimiser with the step's batch."""
         torch.manual_seed(self.recipe.seed + self.step)  # for dropout: a resumed run has the same
-        total, words, cells = self.loss(self._batch())
+        total, words, cells = self.loss(batch.to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
@@ -152,7 +149,7 @@ class Run:
         """The model with the running mean of its weights."""
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.average)
-        return model
+        return model.cpu()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a stop in the middle leaves the previous one."""
@@ -163,7 +160,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -171,9 +168,28 @@ class Run:
 
     def start_from(self, path: Path) -> None:
         """Take another run's mean weights, not its step or its optimiser's state."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["average"])
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+
+class Steps(Dataset[Batch]):
+    """The batches from a step on."""
+
+    def __init__(self, batcher: Batcher, first: int, end: int) -> None:
+        self.batcher, self.first, self.end = batcher, first, end
+
+    def __len__(self) -> int:
+        return max(self.end - self.first, 0)
+
+    def __getitem__(self, index: int) -> Batch:
+        if index >= len(self):
+            raise IndexError(index)
+        return self.batcher.at(self.first + index)
+
+    def made_by(self, processes: int) -> Iterable[Batch]:
+        """In order, made ahead by other processes."""
+        return DataLoader(self, batch_size=None, num_workers=processes)
 
 
 def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder: Path) -> None:
@@ -182,11 +198,11 @@ def export(model: Pocket, tokenizer: Tokenizer, frozen: dict[str, Float], folder
     save_tokenizer(tokenizer, folder)
     size = TOWER.image_size
     preprocessor = {
-        "crop_size": {"height": size, "width": size}, "do_center_crop": True,
-        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        "do_center_crop": False, "do_convert_rgb": True, "do_normalize": True,
+        "do_rescale": True, "do_resize": True,
         "image_mean": list(IMAGENET_MEAN), "image_processor_type": "CLIPImageProcessor",
         "image_std": list(IMAGENET_STD), "processor_class": "Kosmos2Processor", "resample": 3,
-        "rescale_factor": 1 / 255, "size": {"shortest_edge": size}, "use_square_size": True,
+        "rescale_factor": 1 / 255, "size": {"longest_edge": size}, "size_divisor": TOWER.divisor,
     }  # fmt: skip
     write_text(folder / "preprocessor_config.json", to_json(preprocessor))
     write_text(folder / "config.json", to_json(model.config_json()))
@@ -206,30 +222,32 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with captions.txt.gz")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")
     parser.add_argument("--regions", type=Path, required=True, help="file of the regions step")
+    parser.add_argument("--names", type=Path, required=True, help="file of the names step")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument(
         "--start", type=Path, help="checkpoint.pt of another run, to begin with its weights"
     )
     parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=Recipe.batch)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--makers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--save-every", type=int, default=250)
-    parser.add_argument("--pause", type=Path, help="wait while this file exists")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
     views = load_views(options.views)
     with np.load(options.regions) as stored:
         regions_weights = dict(stored)
     regions = all_regions(region_head(regions_weights), views)
-    known = all_knowledge(views, regions)
-    recipe = Recipe(steps=options.steps, peak_rate=options.peak_rate)
+    names = load_names(options.names)
+    known = all_knowledge(views, regions, names)
+    recipe = Recipe(steps=options.steps, peak_rate=options.peak_rate, batch=options.batch)
     captions = options.data / "captions.txt.gz"
     tokenizer = prepare_tokenizer(captions, known, options.out, recipe.latents)
-    batcher = Batcher(views, known, regions, tokenizer, recipe.latents, recipe.batch)
-    run = Run(batcher, tokenizer, recipe)
-    frozen = {**read_teachers(options.teachers), **regions_weights}
+    batcher = Batcher(views, known, regions, names, tokenizer, recipe.latents, recipe.batch)
+    run = Run(batcher, tokenizer, recipe, options.device)
+    frozen = {**read_teachers(options.teachers), **regions_weights, **names.layer}
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
@@ -238,10 +256,8 @@ def main(arguments: list[str] | None = None) -> None:
     count = sum(p.numel() for p in run.model.parameters())
     print(f"{count / 1e6:.2f} M parameters, {recipe.steps - run.step} steps to go", flush=True)
     begun, first = time.perf_counter(), run.step
-    while run.step < recipe.steps:
-        while options.pause is not None and options.pause.exists():
-            time.sleep(1)
-        total, words, cells = run.advance()
+    for batch in Steps(batcher, run.step, recipe.steps).made_by(options.makers):
+        total, words, cells = run.advance(batch)
         if run.step % 25 == 0 or run.step == recipe.steps:
             pace = (time.perf_counter() - begun) / (run.step - first)
             print(f"step {run.step}/{recipe.steps}  loss {total:.3f}  words {words:.3f}  "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -20,13 +20,16 @@ from transformers.models.kosmos2.modeling_kosmos2 import (
     Kosmos2TextForCausalLM,
 )
 
-from kosmoscope.model.config import DETECTOR_TOWER, DetectorVisionConfig
-from kosmoscope.model.detector_tower import (
+from kosmoscope.model.config import DETECTOR_TOWER, NAME_TOKENS, DetectorVisionConfig
+from kosmoscope.model.detector.scenery import NAMED
+from kosmoscope.model.detector.shapes import (
     CLASSES,
     COARSE,
     DETECTION_FEATURES,
+    POOLED,
     REGION_FEATURES,
     WAVES,
+    name_features,
 )
 from recipes.pocket.tokenizer import GRID, LOCATION_COUNT
 
@@ -51,7 +54,7 @@ def waves(boxes: Tensor, there: Tensor) -> Tensor:
     """(..., 4) boxes -> (..., BOX_FEATURES); as in the graph."""
     x1, y1, x2, y2 = boxes.unbind(-1)
     six = torch.stack([x1, y1, x2, y2, x2 - x1, y2 - y1], -1)
-    orders = math.pi * torch.arange(1, WAVES + 1)
+    orders = math.pi * torch.arange(1, WAVES + 1, device=boxes.device)
     angles = (boxes[..., None] * orders).flatten(-2)
     return torch.cat([six, angles.cos()], -1) * there
 
@@ -61,26 +64,40 @@ class Seen:
     """What the frozen networks said of B pictures."""
 
     detections: Tensor
-    """(B, K, 85): class scores, lead, box."""
+    """(B, K, 85): shares of the classes, lead, box."""
     region_measures: Tensor
     """(B, R, 2)"""
     region_boxes: Tensor
     """(B, R, 4)"""
+    name_shares: Tensor
+    """(B, 2, names): what the whole picture may be called, and what its main thing."""
+    main_boxes: Tensor
+    """(B, 4)"""
     whole: Tensor
     """(B, 1280)"""
     grid: Tensor
     """(B, COARSE, G, G)"""
 
-    def features(self) -> tuple[Tensor, Tensor]:
-        """The rows of detections and regions as the graph writes them."""
-        scores, lead, boxes = torch.split(self.detections, [80, 1, 4], -1)
-        best = scores.amax(-1, keepdim=True)
+    def to(self, device: str) -> Seen:
+        """The same on a device."""
+        return Seen(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows of detections, regions and names as the graph writes them."""
+        shares, lead, boxes = torch.split(self.detections, [CLASSES, 1, 4], -1)
+        best = shares.amax(-1, keepdim=True)
         there = (best > 0).float()
-        found = torch.cat([scores, best, there, lead * there, waves(boxes, there)], -1)
+        found = torch.cat([shares, best, there, lead * there, waves(boxes, there)], -1)
         sizes = self.region_boxes[..., 2:] - self.region_boxes[..., :2]
         there = (sizes.amin(-1, keepdim=True) > 0).float()
         regions = torch.cat([self.region_measures, there, waves(self.region_boxes, there)], -1)
-        return found, regions
+        likely, order = self.name_shares.topk(NAMED, -1)
+        told = torch.zeros_like(self.name_shares).scatter(-1, order, likely)
+        boxes = torch.stack([boxes.new_tensor([0, 0, 1, 1]).expand_as(self.main_boxes),
+                             self.main_boxes], 1)  # fmt: skip
+        there = torch.ones_like(boxes[..., :1])
+        names = torch.cat([told, likely[..., :1], there, waves(boxes, there)], -1)
+        return found, regions, names
 
 
 class _Attention(nn.Module):
@@ -128,7 +145,7 @@ class _Layer(nn.Module):
 
 
 class _Embeddings(nn.Module):
-    """The four kinds of tokens; statistics of what comes in are folded in at the export."""
+    """The five kinds of tokens; statistics of what comes in are folded in at the export."""
 
     whole_mean: Tensor
     whole_std: Tensor
@@ -139,22 +156,23 @@ class _Embeddings(nn.Module):
         super().__init__()
         self.detection = nn.Linear(DETECTION_FEATURES, v.width)
         self.region = nn.Linear(REGION_FEATURES, v.width)
-        self.whole = nn.Linear(1280, 2 * v.width)
+        self.name = nn.Linear(name_features(v), v.width)
+        self.whole = nn.Linear(POOLED, 2 * v.width)
         self.grid = nn.Linear(COARSE, v.width)
         self.position_embedding = nn.Embedding(v.tokens, v.width)
-        self.register_buffer("whole_mean", torch.zeros(1280))
-        self.register_buffer("whole_std", torch.ones(1280))
+        self.register_buffer("whole_mean", torch.zeros(POOLED))
+        self.register_buffer("whole_std", torch.ones(POOLED))
         self.register_buffer("grid_mean", torch.zeros(COARSE))
         self.register_buffer("grid_std", torch.ones(COARSE))
 
     def forward(self, seen: Seen) -> Tensor:
-        found, regions = seen.features()
+        found, regions, names = seen.features()
         whole = (seen.whole - self.whole_mean) / self.whole_std
         whole = self.whole(functional.dropout(whole, _WHOLE_DROPOUT, self.training))
         grid = (seen.grid.flatten(2).transpose(1, 2) - self.grid_mean) / self.grid_std
         grid = functional.dropout(grid, _GRID_DROPOUT, self.training)
-        parts = [self.detection(found), self.region(regions), whole.unflatten(-1, (2, -1)),
-                 self.grid(grid)]  # fmt: skip
+        parts = [self.detection(found), self.region(regions), self.name(names),
+                 whole.unflatten(-1, (2, -1)), self.grid(grid)]  # fmt: skip
         return torch.cat(parts, 1) + self.position_embedding.weight
 
 
@@ -181,6 +199,8 @@ class Pocket(nn.Module):
         projection: Any = Kosmos2ImageToTextProjection
         text: Any = Kosmos2TextForCausalLM
         self.projection = projection(kosmos)
+        # Releases of transformers differ in whether it is; what is exported must not.
+        self.projection.x_attn.is_causal = v.causal
         self.text = text(kosmos.text_config)
         self.text.lm_head.weight = self.text.model.embed_tokens.weight
         self._start()
@@ -215,7 +235,8 @@ class Pocket(nn.Module):
         for linear, spread, named in (
             (self.embeddings.detection, 0.12, CLASSES + 1),
             (self.embeddings.region, 0.12, 2),
-            (self.embeddings.whole, 0.7 / 1280**0.5, 0),
+            (self.embeddings.name, 0.12, v.names),
+            (self.embeddings.whole, 0.7 / POOLED**0.5, 0),
             (self.embeddings.grid, 0.5 / COARSE**0.5, 0),
         ):
             nn.init.normal_(linear.weight, std=spread)
@@ -230,7 +251,7 @@ class Pocket(nn.Module):
         self._start_copying(rotation)
         p.dense.weight.copy_(torch.eye(v.width))
         p.dense.bias.zero_()
-        ends = v.detections + v.regions + 2
+        ends = v.detections + v.regions + NAME_TOKENS + 2
         cells = ends + torch.randperm(v.grid**2)[: max(sizes.latents - ends, 0)]
         slots = torch.cat([torch.arange(min(ends, sizes.latents)), cells])
         latents = p.latent_query.normal_(std=0.02)
@@ -255,8 +276,11 @@ class Pocket(nn.Module):
         code, half = v.width // 3, min(_SPELT_WAVES, (v.width - v.width // 3) // 8, size // 2)
         frequencies = torch.arange(1, half + 1)
         self.word_rows = slice(code + 4 * half, v.width)
-        for linear, before in ((self.embeddings.detection, CLASSES + 9),
-                               (self.embeddings.region, 9)):  # fmt: skip
+        for linear, before in (
+            (self.embeddings.detection, CLASSES + 9),
+            (self.embeddings.region, 9),
+            (self.embeddings.name, v.names + 8),
+        ):
             linear.weight[code : code + 4 * half] *= 0.1
             for part, edge in enumerate((1, 0, 3, 2)):  # y1, x1, y2, x2; rows come before columns
                 rows = code + part * half + torch.arange(half)
@@ -280,17 +304,18 @@ class Pocket(nn.Module):
         out[:, rows] += _COPY_GAIN * (self.word_basis.T @ fewer)
 
     @torch.no_grad()
-    def spell(self, names: Sequence[int]) -> None:
-        """Write the detector's classes as the embeddings of their words.
+    def spell(self, classes: Sequence[int], names: Sequence[int]) -> None:
+        """Write the detector's classes and the classifier's names as the embeddings of their words.
 
         Args:
-            names: for each class the id of its name's first piece.
+            classes, names: for each the id of its name's first piece.
         """
         if self.v.width != self.sizes.width:
             return
-        words = self.text.model.embed_tokens.weight[list(names)]  # (80, width)
-        spelt = self.word_basis @ words.T * self.sizes.width**0.5
-        self.embeddings.detection.weight[self.word_rows, :CLASSES] = spelt
+        for linear, pieces in ((self.embeddings.detection, classes), (self.embeddings.name, names)):
+            words = self.text.model.embed_tokens.weight[list(pieces)]  # (n, width)
+            spelt = self.word_basis @ words.T * self.sizes.width**0.5
+            linear.weight[self.word_rows, : len(pieces)] = spelt
 
     def look(self, seen: Seen) -> Tensor:
         """Image embeddings (B, latents, width)."""
@@ -315,7 +340,7 @@ class Pocket(nn.Module):
     def config_json(self) -> dict[str, Any]:
         """config.json."""
         v, s = self.v, self.sizes
-        vision = asdict(v)
+        vision = {**asdict(v), "looks": list(v.looks)}
         names = {"width": "hidden_size", "ffn_width": "intermediate_size", "eps": "layer_norm_eps",
                  "layers": "num_hidden_layers", "heads": "num_attention_heads",
                  "activation": "hidden_act"}  # fmt: skip

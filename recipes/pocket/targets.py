@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kosmoscope.evaluation.words import CLASS_NAMES, NUMBERS, SYNONYMS, article, counted, plural
+from kosmoscope.evaluation.words import (
+    CLASS_NAMES,
+    NUMBERS,
+    PLURAL_ONLY,
+    SYNONYMS,
+    article,
+    counted,
+    plural,
+)
 from kosmoscope.export.tagged import DELIMITER
 from kosmoscope.geometry import WHOLE_NORM
 from kosmoscope.tokens import covering_cells, location_token
@@ -169,7 +177,7 @@ def detailed(known: Knowledge) -> Example:
         text.entity(scene[0])
         text.say(".")
     if things:
-        text.say(" The image features" if scene is None else " There is")
+        text.say(" The image features" if scene is None else f" There {verb(things[0].phrase)}")
         for i, entity in enumerate(things):
             if i:
                 text.say(" and" if i == len(things) - 1 else ",")
@@ -178,12 +186,19 @@ def detailed(known: Knowledge) -> Example:
                 text.say(_place(entity.boxes[0]))
         text.say(".")
     if stuff:
-        text.say(" In the background there is" if things else " There is")
+        text.say(f"{' In the background there' if things else ' There'} {verb(stuff[0].phrase)}")
         text.series(stuff)
         text.say(".")
     if not text.text:
         text.say(" The image shows a scene.")
     return text.example("detailed", "Describe this image in detail:")
+
+
+def verb(phrase: str) -> str:
+    """ "is" or "are", as what follows is one or several."""
+    first = phrase.split()[0]
+    several = first == "many" or first in NUMBERS[2:]
+    return "are" if several or phrase in PLURAL_ONLY else "is"
 
 
 def _nouns(name: str, rng: np.random.Generator) -> str:

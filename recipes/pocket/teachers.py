@@ -69,6 +69,12 @@ def _stored_weights(graph: Mapping[str, Any], path: Path) -> dict[str, Float]:
     return stored
 
 
+def read_labels(folder: Path) -> tuple[Float, Float]:
+    """The classifier's last layer: weight (1000, 1280) and bias (1000,), ImageNet's classes."""
+    state = torch.load(folder / CLASSIFIER_FILE, map_location="cpu", weights_only=True)
+    return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
+
+
 def read_classifier(path: Path) -> dict[str, Float]:
     """EfficientNet-Lite0 without its last layer; batch norms are folded into the convolutions."""
     state = torch.load(path, map_location="cpu", weights_only=True)

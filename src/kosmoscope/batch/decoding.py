@@ -85,6 +85,6 @@ def _read(source: Source, limits: Limits) -> bytes:
 
 
 def _enough(spec: PixelSpec) -> tuple[int, int]:
-    """Width and height from which a picture loses nothing that its squashed form would show."""
+    """Width and height from which a picture loses nothing that the model would be shown."""
     width, height = spec.size_wh
     return math.ceil(_SPARE * width), math.ceil(_SPARE * height)

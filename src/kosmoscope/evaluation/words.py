@@ -24,8 +24,16 @@ _PLURALS = {
     "mouse": "mice", "toothbrush": "toothbrushes", "wine glass": "wine glasses",
     "sandwich": "sandwiches", "headphones": "headphones", "binoculars": "binoculars",
 }  # fmt: skip
+PLURAL_ONLY = frozenset({
+    "skis", "scissors", "headphones", "binoculars", "trees", "buildings", "rocks", "jeans",
+    "pajamas", "mittens", "socks", "sandals", "clogs", "sunglasses", "swimming trunks",
+    "standing stones", "paper towels", "rose hips",
+})  # fmt: skip
 # Said without an article: plural words and names of stuff.
-_BARE = {"skis", "scissors", "headphones", "binoculars", "trees", "broccoli", "buildings", "rocks"}
+_BARE = PLURAL_ONLY | {
+    "broccoli", "make-up", "hay", "soup", "coral", "corn", "yarn", "dough", "bread", "armor",
+    "pottery", "guacamole", "carbonara", "mashed potato", "chocolate sauce", "toilet paper",
+}  # fmt: skip
 
 SYNONYMS = {
     "person": ("man", "woman", "boy", "girl", "child", "someone"),
@@ -127,6 +135,8 @@ def plural(name: str) -> str:
     """More than one of them."""
     if name in _PLURALS:
         return _PLURALS[name]
+    if name in PLURAL_ONLY:
+        return name
     if name.endswith(("s", "ch", "sh", "x")):
         return name + "es"
     if name.endswith("y") and name[-2] not in "aeiou":

@@ -28,10 +28,13 @@ _MAX_EDGE = 4096
 
 @dataclass(frozen=True, slots=True)
 class PixelSpec:
-    """How a checkpoint wants its pictures. The whole picture is squashed: no crop, no padding."""
+    """How a checkpoint wants its pictures: the whole of each, without crop and padding.
+
+    Squashed to one size, or, with a `divisor`, near their aspect.
+    """
 
     size_wh: tuple[int, int] = (_CLIP_CROP, _CLIP_CROP)
-    """Width and height of the tensor in pixels."""
+    """Width and height of the tensor in pixels; with a `divisor` the longer side is both."""
     resample: int = int(Image.Resampling.BICUBIC)
     """A filter of `PIL.Image.Resampling`."""
     mean: tuple[float, ...] = _CLIP_MEAN
@@ -42,26 +45,31 @@ class PixelSpec:
     """Takes 0..255 to 0..1."""
     do_rescale: bool = True
     do_normalize: bool = True
+    divisor: int | None = None
+    """The aspect is kept as far as both sides are multiples of this; None: squashed."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], file: str) -> PixelSpec:
         """Read a parsed `preprocessor_config.json`.
 
         `use_square_size` means the config's own size, squashed to a square. (transformers 5 takes
-        224 there whatever the config says; for the released model that is the same.)
+        224 there whatever the config says; for the released model that is the same.) A size of
+        `longest_edge` with a `size_divisor` keeps the aspect.
 
         Args:
             config: the JSON object.
             file: how error messages call the file.
 
         Raises:
-            CheckpointError: a value is missing or unusable, or the settings crop the picture or
-                keep its aspect, so that boxes would not refer to the whole of it.
+            CheckpointError: a value is missing or unusable, or the settings crop the picture, so
+                that boxes would not refer to the whole of it.
         """
         reader = PreprocessorReader(config, file)
         if not reader.flag("do_resize"):
             raise reader.wrong("do_resize", "must be true: the model takes one size only")
-        edge = reader.square_edge()
+        edge, divisor = reader.edge()
+        if divisor is not None and reader.flag("do_center_crop"):
+            raise reader.wrong("do_center_crop", "must be false where the aspect is kept")
         if reader.flag("do_center_crop") and (crop := reader.crop()) != (edge, edge):
             raise reader.wrong(
                 "crop_size",
@@ -76,6 +84,7 @@ class PixelSpec:
             raise reader.wrong("rescale_factor", "must be greater than 0")
         return cls(
             size_wh=(edge, edge),
+            divisor=divisor,
             resample=reader.resample(),
             mean=reader.channels("image_mean", _CLIP_MEAN),
             std=std,
@@ -83,6 +92,25 @@ class PixelSpec:
             do_rescale=reader.flag("do_rescale"),
             do_normalize=reader.flag("do_normalize"),
         )
+
+    def size_for(self, size_wh: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the tensor for a picture of this width and height."""
+        if self.divisor is None:
+            return self.size_wh
+        return fitting(size_wh, self.size_wh[0], self.divisor)
+
+
+def fitting(size_wh: tuple[int, int], longest: int, divisor: int) -> tuple[int, int]:
+    """Return the size nearest to a picture's aspect whose sides are multiples of `divisor`.
+
+    Args:
+        size_wh: of the picture, in pixels.
+        longest: the longer side wanted, a multiple of `divisor`.
+        divisor: in pixels; the shorter side is that at least.
+    """
+    scale = longest / max(size_wh)
+    w, h = (max(math.floor(side * scale / divisor + 0.5), 1) * divisor for side in size_wh)
+    return w, h
 
 
 class PreprocessorReader:
@@ -136,8 +164,22 @@ class PreprocessorReader:
             raise self.wrong(key, f"must be whole pixels from 1 to {_MAX_EDGE}")
         return int(value)
 
-    def square_edge(self) -> int:
-        """The side of the square that pictures are squashed to, in pixels."""
+    def edge(self) -> tuple[int, int | None]:
+        """The side of the square that pictures are squashed to, in pixels, and None; or the longer
+        side of pictures that keep their aspect, and what the shorter one is a multiple of."""
+        if self._config.get("size_divisor") is None:
+            return self._square_edge(), None
+        size = self._config.get("size")
+        given = size if isinstance(size, Mapping) else {}
+        if {k for k, v in given.items() if v is not None} != {"longest_edge"}:
+            raise self.wrong("size", 'must be {"longest_edge"} with a size_divisor')
+        edge = self._edge("size", given["longest_edge"])
+        divisor = self._edge("size_divisor", self._config["size_divisor"])
+        if edge % divisor:
+            raise self.wrong("size_divisor", f"must divide the longest edge, {edge}")
+        return edge, divisor
+
+    def _square_edge(self) -> int:
         size = self._config.get("size")
         squash = self._config.get("use_square_size", False)
         if not isinstance(squash, bool):
@@ -175,14 +217,14 @@ class PreprocessorReader:
 
 
 def pixel_tensor(rgb: NDArray[np.uint8], spec: PixelSpec) -> NDArray[np.float32]:
-    """Squash an upright picture and normalise it.
+    """Bring an upright picture to a checkpoint's size and normalise it.
 
     Args:
         rgb: (H, W, 3), HWC, uint8, 0..255, sRGB; as in `Picture.rgb`.
         spec: size, filter and statistics.
 
     Returns:
-        (3, h, w), CHW, float32, C-contiguous; h and w from `spec.size_wh`. With the released
+        (3, h, w), CHW, float32, C-contiguous; w and h from `spec.size_for`. With the released
         settings values lie within about -1.8..2.2.
 
     Raises:
@@ -191,9 +233,8 @@ def pixel_tensor(rgb: NDArray[np.uint8], spec: PixelSpec) -> NDArray[np.float32]
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     # On uint8 with rounding between the passes: a resize in floats would differ by up to 1/255.
-    resized = Image.fromarray(np.ascontiguousarray(rgb)).resize(
-        spec.size_wh, Image.Resampling(spec.resample)
-    )
+    picture = Image.fromarray(np.ascontiguousarray(rgb))
+    resized = picture.resize(spec.size_for(picture.size), Image.Resampling(spec.resample))
     values = np.asarray(resized, dtype=np.uint8)  # (h, w, 3)
     x = values.astype(np.float32)
     if spec.do_rescale:

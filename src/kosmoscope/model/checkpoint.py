@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kosmoscope.model.config import DetectorVisionConfig, ModelConfig
-from kosmoscope.model.detector_tower import expected_shapes
+from kosmoscope.model.detector.shapes import expected_shapes
 from kosmoscope.store.tensors import Tensors
 
 TEXT = "text_model.model."

@@ -59,9 +59,18 @@ class VisionConfig:
     eps: float
 
     @property
+    def divisor(self) -> int | None:
+        """None: pictures are squashed to a square."""
+        return None
+
+    @property
     def patches(self) -> int:
         """Number of patches, without the class token."""
         return (self.image_size // self.patch_size) ** 2
+
+
+NAME_TOKENS = 2
+"""Of a tower with a detector: what the whole picture is called, and what its main thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +82,32 @@ class DetectorVisionConfig:
     layers: int
     heads: int
     image_size: int
-    """S, a multiple of 32; the detector's input."""
+    """S, a multiple of 32: the longer side of a picture, whose aspect is kept."""
+    looks: tuple[int, ...]
+    """Longer sides at which the detector sees it, multiples of 32; S is the largest."""
     scene_size: int
     """T, a multiple of 32; the classifier's input."""
     detections: int
     """Most tokens of the first kind; those not needed say so."""
     regions: int
     """Kinds of stuff."""
+    labels: int
+    """Classes of the classifier."""
+    names: int
+    """What they are called; several classes may have one name."""
     score_threshold: float
     """Candidates below it are no detections."""
     overlap_threshold: float
     """Of two candidates with a higher IoU, the lower-scored one is dropped."""
+    causal: bool
+    """Latent i of the resampler sees the tower's first i + 1 tokens, not all of them."""
     activation: str
     eps: float
+
+    @property
+    def divisor(self) -> int | None:
+        """What both sides of a picture are multiples of."""
+        return 32
 
     @property
     def grid(self) -> int:
@@ -95,7 +117,7 @@ class DetectorVisionConfig:
     @property
     def tokens(self) -> int:
         """Of all kinds."""
-        return self.detections + self.regions + 2 + self.grid**2
+        return self.detections + self.regions + NAME_TOKENS + 2 + self.grid**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +218,22 @@ class _Reader(ConfigReader):
     def detector(self, data: Mapping[str, Any]) -> DetectorVisionConfig:
         self.known(data, "vision_config.", {
             "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
-            "num_attention_heads", "image_size", "scene_size", "detections", "regions",
-            "score_threshold", "overlap_threshold", "hidden_act", "layer_norm_eps"})  # fmt: skip
+            "num_attention_heads", "image_size", "looks", "scene_size", "detections", "regions",
+            "labels", "names", "causal", "score_threshold", "overlap_threshold", "hidden_act",
+            "layer_norm_eps"})  # fmt: skip
         config = DetectorVisionConfig(
             width=self.integer(data, "hidden_size", 192),
             ffn_width=self.integer(data, "intermediate_size", 768),
             layers=self.integer(data, "num_hidden_layers", 2),
             heads=self.integer(data, "num_attention_heads", 6),
-            image_size=self.integer(data, "image_size", 416),
+            image_size=self.integer(data, "image_size", 544),
+            looks=self.looks(data),
             scene_size=self.integer(data, "scene_size", 288),
             detections=self.integer(data, "detections", 32),
             regions=self.integer(data, "regions", 16),
+            labels=self.integer(data, "labels", 1000),
+            names=self.integer(data, "names", 1000),
+            causal=self.flag(data, "causal", False),
             score_threshold=self.number(data, "score_threshold", 0.1),
             overlap_threshold=self.number(data, "overlap_threshold", 0.5),
             activation=self.activation(data, "hidden_act", "quick_gelu"),
@@ -214,10 +241,20 @@ class _Reader(ConfigReader):
         )
         if config.width % config.heads:
             raise self.fail(f"hidden_size {config.width} cannot be split into {config.heads} heads")
-        for key, size in (("image_size", config.image_size), ("scene_size", config.scene_size)):
+        sizes = [("looks", side) for side in config.looks]
+        for key, size in (*sizes, ("scene_size", config.scene_size)):
             if size % 32:
                 raise self.fail(f"{key} is {size}; the networks need a multiple of 32")
+        if max(config.looks) != config.image_size:
+            raise self.fail(f"image_size is {config.image_size}; expected the largest of looks")
         return config
+
+    def looks(self, data: Mapping[str, Any]) -> tuple[int, ...]:
+        """Sizes, each once; the picture's own by default."""
+        sides = data.get("looks", [data.get("image_size", 544)])
+        if not isinstance(sides, list) or not sides or len(set(map(repr, sides))) != len(sides):
+            raise self.fail(f"looks is {sides!r}; expected different sides in a list")
+        return tuple(self.integer({"looks": side}, "looks", 0) for side in sides)
 
     def clip(self, data: Mapping[str, Any]) -> VisionConfig:
         self.known(data, "vision_config.", {

@@ -51,10 +51,14 @@ def check_source(folder: Path) -> tuple[ModelConfig, TokenSet]:
     tokenizer.check_matches(vocab_size=t.vocab_size, bos=t.bos, pad=t.pad, eos=t.eos, file=file)
     generation_defaults(folder, config)
     spec = PixelSpec.from_config(read_object(preprocessor, CheckpointError), str(preprocessor))
-    side = config.vision.image_size
+    side, divisor = config.vision.image_size, config.vision.divisor
     if spec.size_wh != (side, side):
         raise CheckpointError(
             f"{preprocessor}: size {spec.size_wh}; config.json says image_size {side}"
+        )
+    if spec.divisor != divisor:
+        raise CheckpointError(
+            f"{preprocessor}: size_divisor {spec.divisor}; this vision tower takes {divisor}"
         )
     return config, tokenizer.tokens
 

@@ -17,9 +17,12 @@ import numpy as np
 
 from kosmoscope.model.checkpoint import RESAMPLER, VISION, Checkpoint
 from kosmoscope.model.config import DetectorVisionConfig, ModelConfig, VisionConfig
-from kosmoscope.model.detector_tower import Tower
+from kosmoscope.model.detector import Tower
 from kosmoscope.model.graph import CONTRIB, GraphWriter
 from kosmoscope.model.quantization import Float, Precision, smooth
+
+_HIDDEN = -1e9
+"""Added to the score of what must not be seen."""
 
 
 def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
@@ -110,11 +113,18 @@ class _Vision:
             gain, shift, (weight,) = smooth(gain, shift, [weight])
         return self.g.norm(x, gain, shift, self.config.vision.eps, name), weight
 
-    def attention(self, qkv: Sequence[str], heads: int, name: str) -> str:
-        """Attention of queries to keys and values, each (rows, heads * width) -> the queries'."""
+    def attention(
+        self, qkv: Sequence[str], heads: int, name: str, bias: Float | None = None
+    ) -> str:
+        """Attention of queries to keys and values, each (rows, heads * width) -> the queries'.
+
+        `bias` (queries, keys) is added to the scores.
+        """
         g, first = self.g, self.g.once("axis.first", np.array([0]))
         parts = [g.node("Unsqueeze", [x, first], f"{name}.{p}")
                  for p, x in zip("qkv", qkv, strict=True)]  # fmt: skip
+        if bias is not None:
+            parts += ["", "", g.weight(name + ".bias", bias[None, None])]
         g.node("MultiHeadAttention", parts, name + ".one", CONTRIB, num_heads=heads)
         return g.node("Squeeze", [name + ".one", first], name)
 
@@ -132,7 +142,17 @@ class _Vision:
         for p in "kv":
             seen = g.linear(dense, *projections[p], self.kind, f"resampler.{p}.seen")
             both.append(g.node("Concat", [seen, rows[p]], f"resampler.{p}", axis=0))
-        attended = self.attention(both, t.heads, "resampler.attended")
+        v = self.config.vision
+        causal = isinstance(v, DetectorVisionConfig) and v.causal
+        hidden = self.later() if causal else None
+        attended = self.attention(both, t.heads, "resampler.attended", hidden)
         out = self.pair(RESAMPLER + "x_attn.out_proj")
         g.linear(attended, *out, self.kind, "embeddings", rows="latents")
         g.output("embeddings", [self.config.latents, t.width])
+
+    def later(self) -> Float:
+        """(latents, tokens + latents): what hides from latent i all but the first i + 1 rows."""
+        v, count = self.config.vision, self.config.latents
+        assert isinstance(v, DetectorVisionConfig)
+        latent, row = np.ogrid[:count, : v.tokens + count]
+        return np.where(row <= latent, 0, _HIDDEN).astype(np.float32)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from kosmoscope.engine.sessions import open_session, thread_count
 from kosmoscope.errors import OptionError
-from kosmoscope.images import PixelSpec, pixel_tensor
+from kosmoscope.images import PixelSpec, fitting, pixel_tensor
 from kosmoscope.segment.protocol import check_picture
 from kosmoscope.segment.salience.edges import refined
 
@@ -103,11 +103,8 @@ def shared_salience(threads: int | None = None, side: int = SIDE) -> Salience:
 
 def shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return the picture at the size nearest to `side` whose sides are multiples of `STRIDE`."""
-    h, w = picture.shape[:2]
-    scale = side / max(w, h)
-    wh = (max(round(w * scale / STRIDE), 1) * STRIDE, max(round(h * scale / STRIDE), 1) * STRIDE)
     image = Image.fromarray(np.ascontiguousarray(picture))
-    return np.asarray(image.resize(wh, Image.Resampling.LANCZOS))
+    return np.asarray(image.resize(fitting(image.size, side, STRIDE), Image.Resampling.LANCZOS))
 
 
 def expected_overlap(likely: NDArray[np.float32]) -> float:
