@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
@@ -64,6 +65,9 @@ async def read_either(request: Request, model: type[B], limit: int) -> B:
             415, f"Content-Type is {got}; expected application/json or multipart/form-data"
         )
     body = await read_body(request, limit)
+    boundary = re.search(r'boundary="?([^";]+)', request.headers["content-type"])
+    if boundary is None or f"--{boundary[1].strip()}--".encode() not in body:
+        raise RefusedError(400, "multipart body: broken off")
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body

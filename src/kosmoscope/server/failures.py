@@ -28,6 +28,8 @@ _KINDS = {
     429: "rate_limit_error", 501: "not_installed_error", 503: "unavailable_error",
     504: "timeout_error",
 }  # fmt: skip
+_INSTALL = re.compile(r"(; install it with: | and cannot be loaded \().*")
+"""What whoever runs the server may do; it names places on the machine."""
 _OLLAMA = re.compile(r"/api/(generate|chat|tags|version|show)$")
 _VISION = re.compile(r"/api/v1/vision/")
 
@@ -56,7 +58,7 @@ def refusal(error: Exception) -> RefusedError:
         )
     for kind, status in STATUSES.items():
         if isinstance(error, kind):
-            return RefusedError(status, one_line(str(error)))
+            return RefusedError(status, _INSTALL.sub("", one_line(str(error))))
     return RefusedError(500, "internal error; the server's log has more")
 
 
