@@ -77,7 +77,7 @@ class Fetcher:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise RefusedError(422, "expected an http or https address of a picture")
-        connection = self._connect(parts, self._address(parts), end)
+        connection = self._connect(parts, end)
         # A server that sends a byte now and then would pass every time-out of a single read.
         watch = threading.Timer(_left(end), _cut, [connection.sock])
         watch.start()
@@ -99,38 +99,34 @@ class Fetcher:
                 raise RefusedError(422, "the picture's address has no picture")
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise RefusedError(422, "the picture's address sends a compressed body")
-            return self._body(answer)
+            return self._body(answer, end)
         finally:
             watch.cancel()
             connection.close()
 
-    def _address(self, parts: SplitResult) -> tuple[str, int]:
+    def _connect(self, parts: SplitResult, end: float) -> http.client.HTTPConnection:
+        """Connect to an address of the host that was checked; the name is not asked for again."""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         assert parts.hostname is not None
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        addresses = [str(info[4][0]) for info in found]
-        if not addresses or not all(self._allowed(address) for address in addresses):
+        if not found or not all(self._allowed(str(address[0])) for *_, address in found):
             raise RefusedError(422, "the picture's address is not a public one")
-        return addresses[0], port
-
-    def _connect(
-        self, parts: SplitResult, address: tuple[str, int], end: float
-    ) -> http.client.HTTPConnection:
-        assert parts.hostname is not None
-        connection = http.client.HTTPConnection(parts.hostname, address[1])
-        plain = socket.create_connection(address, _left(end))
-        if parts.scheme == "https":
-            try:
+        family, kind, protocol, _, address = found[0]
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.settimeout(_left(end))
+            connected.connect(address)
+            if parts.scheme == "https":
                 context = ssl.create_default_context()
-                connection.sock = context.wrap_socket(plain, server_hostname=parts.hostname)
-            except BaseException:
-                plain.close()
-                raise
-        else:
-            connection.sock = plain
+                connected = context.wrap_socket(connected, server_hostname=parts.hostname)
+        except BaseException:
+            connected.close()
+            raise
+        connection = http.client.HTTPConnection(parts.hostname, port)
+        connection.sock = connected
         return connection
 
-    def _body(self, answer: http.client.HTTPResponse) -> bytes:
+    def _body(self, answer: http.client.HTTPResponse, end: float) -> bytes:
         parts: list[bytes] = []
         size = 0
         while part := answer.read1(2**16):
@@ -138,6 +134,7 @@ class Fetcher:
             if size > self._max_bytes:
                 raise RefusedError(413, f"the picture has more than {self._max_bytes} bytes")
             parts.append(part)
+        _left(end)  # else it may have been cut
         if answer.length:  # what was promised and did not come
             raise OSError
         return b"".join(parts)
