@@ -92,14 +92,14 @@ class Fetcher:
                     "Accept-Encoding": "identity",
                 },
             )
-            answer = connection.getresponse()
-            if answer.status in (301, 302, 303, 307, 308):
-                return answer.headers.get("Location") or ""
-            if answer.status != 200:
-                raise RefusedError(422, "the picture's address has no picture")
-            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise RefusedError(422, "the picture's address sends a compressed body")
-            return self._body(answer, end)
+            with connection.getresponse() as answer:
+                if answer.status in (301, 302, 303, 307, 308):
+                    return answer.headers.get("Location") or ""
+                if answer.status != 200:
+                    raise RefusedError(422, "the picture's address has no picture")
+                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise RefusedError(422, "the picture's address sends a compressed body")
+                return self._body(answer, end)
         finally:
             watch.cancel()
             connection.close()
