@@ -255,8 +255,9 @@ def photoprism(server: Server, path: str, body: dict[str, Any]) -> httpx.Respons
 
 def test_photoprism_captions(server: Server) -> None:
     request = {
-        "id": "ps1", "model": "pocket", "images": [URI], "stream": False,
-        "options": {"temperature": 0.1, "top_p": 0.9},
+        "id": "ps1", "model": "nasnet", "version": "latest", "suffix": "", "stream": False,
+        "prompt": "In one sentence", "options": {"temperature": 0.1, "top_p": 0.9},
+        "images": [URI],
     }  # fmt: skip
     answer = photoprism(server, "caption", request)
     assert answer.status_code == 200, answer.text
@@ -289,7 +290,7 @@ def test_photoprism_labels(server: Server) -> None:
 def test_photoprism_refused(server: Server) -> None:
     for body, status in (({"id": "a"}, 422), ({"images": [URI, URI]}, 422),
                          ({"url": "http://127.0.0.1/a"}, 422), ({"images": ["???"]}, 400),
-                         ({"images": [URI], "model": "other"}, 404)):  # fmt: skip
+                         ({"images": 3}, 422)):  # fmt: skip
         answer = photoprism(server, "caption", body)
         assert answer.status_code == status
         assert answer.json()["code"] == status

@@ -24,10 +24,9 @@ from kosmoscope.server.worker import Done
 
 
 class Vision(Loose):
-    """What PhotoPrism sends; its prompt and options are other models' and passed over."""
+    """What PhotoPrism sends; its model, prompt and options are its own models', passed over."""
 
     id: str = ""
-    model: str = ""
     images: list[str] | None = None
     url: str = ""
 
@@ -60,8 +59,6 @@ async def _described(desk: Desk, request: Request, limit: int) -> tuple[str, Don
     given = [*(body.images or ()), *([body.url] if body.url else ())]
     if len(given) != 1:
         raise RefusedError(422, f"expected one picture, in images or as url; got {len(given)}")
-    if body.model:
-        desk.check_model(body.model)
     shown = await desk.shown(given[0])
     done = await desk.told(request, shown, describe_prompt, GenerationOptions())
     return body.id or uuid.uuid4().hex, done
