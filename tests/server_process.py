@@ -30,8 +30,8 @@ from kosmoscope.server.app import application
 from kosmoscope.server.desk import Desk
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
-LONG = {"min_new_tokens": 1500, "max_new_tokens": 1500}
-"""Options of a text that does not end while a test looks on."""
+LONG = {"min_new_tokens": 1800, "max_new_tokens": 1800, "temperature": 5.0}
+"""Options of a text that takes thousands of passes: nothing of it can be guessed."""
 
 
 class Server:

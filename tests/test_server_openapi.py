@@ -25,9 +25,8 @@ def small() -> Iterator[Server]:
         yield started
 
 
-def test_no_request_meets_a_defect(small: Server) -> None:
+def test_no_request_meets_a_defect(small: Server, document: dict[str, Any]) -> None:
     # Its own decorator for pytest does not know this pytest.
-    document = httpx.get(f"{small.url}/openapi.json").json()
     api = schemathesis.openapi.from_dict(document)
     api.config.update(base_url=small.url)
     operations = [found.ok() for found in api.get_all_operations()]
@@ -43,7 +42,7 @@ def meet(
     cases: hypothesis.strategies.SearchStrategy[schemathesis.Case], statuses: set[int]
 ) -> None:
     @settings(
-        max_examples=6, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+        max_examples=4, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @hypothesis.given(cases)
@@ -80,19 +79,23 @@ ROUTES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def document(small: Server) -> dict[str, Any]:
+    return dict(httpx.get(f"{small.url}/openapi.json").json())
+
+
 @pytest.mark.parametrize("path", ROUTES)
-def test_one_field_that_is_anything(small: Server, path: str) -> None:
+def test_one_field_that_is_anything(small: Server, document: dict[str, Any], path: str) -> None:
     """A good request with one field replaced: it gets further than a made-up one does."""
     good = ROUTES[path]
     with small.client() as client:
-        document = client.get("/openapi.json").json()
         body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         name = body["schema"]["$ref"].rpartition("/")[2]
         fields = sorted(document["components"]["schemas"][name]["properties"])
         assert set(good) <= set(fields)
         assert client.post(path, json=good).status_code == 200
 
-        @settings(max_examples=15, deadline=None, derandomize=True, database=None)
+        @settings(max_examples=10, deadline=None, derandomize=True, database=None)
         @hypothesis.given(hypothesis.strategies.sampled_from(fields), JSON)
         def check(field: str, value: Any) -> None:
             text = json.dumps({**good, field: value})
@@ -102,9 +105,7 @@ def test_one_field_that_is_anything(small: Server, path: str) -> None:
         check()
 
 
-def test_the_document_has_every_route_and_resolves(small: Server) -> None:
-    with small.client() as client:
-        document = client.get("/openapi.json").json()
+def test_the_document_has_every_route_and_resolves(document: dict[str, Any]) -> None:
     assert set(ROUTES) | {"/v1/models", "/api/tags", "/api/version", "/health", "/metrics"} <= set(
         document["paths"]
     )

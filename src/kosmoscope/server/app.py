@@ -54,7 +54,7 @@ def application(desk: Desk) -> ASGIApp:
             app, allow_origins=desk.settings.cors, allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )  # fmt: skip
-    return Door(inner, desk)
+    return Door(inner, desk, frozenset(_document(app)["paths"]))
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

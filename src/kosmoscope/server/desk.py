@@ -109,9 +109,20 @@ class Desk:
         self.model().check(ask(nowhere))
 
     async def said(
-        self, shown: Shown, ask: Ask | None, options: GenerationOptions | None = None
+        self,
+        shown: Shown,
+        ask: Ask | None,
+        options: GenerationOptions | None = None,
+        *,
+        piecewise: bool = True,
     ) -> AsyncGenerator[Said, None]:
         """Yield what is said of a picture, as it comes; closing it stops the model.
+
+        Args:
+            shown: the picture.
+            ask: what about it; None lets the model look alone.
+            options: of the generation.
+            piecewise: with text and entities, or the ends alone.
 
         Raises:
             RefusedError: out of time.
@@ -124,7 +135,7 @@ class Desk:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
                 loop.call_soon_threadsafe(queue.put_nowait, said)
 
-        job = Job(shown, ask, options or GenerationOptions(), tell)
+        job = Job(shown, ask, options or GenerationOptions(), tell, piecewise)
         deadline = loop.time() + self.settings.timeout
         self.worker.submit(job)
         try:
@@ -154,7 +165,8 @@ class Desk:
 
         async def last() -> Done:
             found = None
-            async with contextlib.aclosing(self.said(shown, ask, options)) as all_said:
+            whole = self.said(shown, ask, options, piecewise=False)
+            async with contextlib.aclosing(whole) as all_said:
                 async for said in all_said:
                     found = said
             assert isinstance(found, Done)

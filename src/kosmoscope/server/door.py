@@ -34,10 +34,11 @@ class Door:
     Args:
         app: what is behind it.
         desk: of the server.
+        routes: addresses that are counted by their names.
     """
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
-        self._app, self._desk = app, desk
+    def __init__(self, app: ASGIApp, desk: Desk, routes: frozenset[str]) -> None:
+        self._app, self._desk, self._routes = app, desk, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it here."""
@@ -71,7 +72,8 @@ class Door:
         finally:
             if admitted:
                 self._desk.worker.release()
-            route = getattr(scope.get("route"), "path", "")
+            path = request.url.path
+            route = path if path in self._routes else getattr(scope.get("route"), "path", "")
             self._desk.metrics.requests.labels(route, str(status)).inc()
             self._log(request, id, status, size, time.perf_counter() - began)
 

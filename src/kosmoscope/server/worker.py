@@ -64,6 +64,8 @@ class Job:
     options: GenerationOptions
     tell: Callable[[Said], None]
     """Called in the worker's thread; does not raise."""
+    piecewise: bool = True
+    """Tell text and entities as they come; otherwise the ends alone, which costs less."""
     cancelled: bool = False
     """Set it, and no pass begins any more with this text in it."""
     began: float = field(default_factory=time.perf_counter)
@@ -239,8 +241,9 @@ class Worker:
                 job.tell(Failed(e))
                 continue
             running[number] = _Running(job, telling, time.perf_counter(), batch.clock.passes)
-            for event in telling.begin():
-                _tell(job, event)
+            if job.piecewise:
+                for event in telling.begin():
+                    _tell(job, event)
 
     def _look(self, scope: Scope, shown: Shown) -> tuple[EncodedImage, bool]:
         kept = self._cache.get(shown.id) or shown
@@ -264,8 +267,11 @@ class Worker:
             if text.first is None:
                 text.first = now
                 self._metrics.first_token.observe(now - text.job.began)
-            for event in text.telling.feed(token):
-                _tell(text.job, event)
+            if text.job.piecewise:
+                for event in text.telling.feed(token):
+                    _tell(text.job, event)
+            else:
+                text.telling.tokens.append(token)
             if token.finish is not None:
                 self._finish(batch, running.pop(token.request), now)
 
@@ -276,8 +282,11 @@ class Worker:
         self._metrics.stages.labels("decode").inc(clock.decode)
         chosen = [t.logprob for t in text.telling.tokens if t.logprob is not None]
         certainty = math.exp(math.fsum(chosen) / len(chosen)) if chosen else 0.0
-        asked = len(text.telling.context.prompt_ids)
-        for event in text.telling.end(clock, now - text.joined):
+        asked, spent = len(text.telling.context.prompt_ids), now - text.joined
+        if not text.job.piecewise:
+            text.job.tell(Done(text.telling.description(clock, spent), certainty, asked))
+            return
+        for event in text.telling.end(clock, spent):
             if isinstance(event, Finished):
                 text.job.tell(Done(event.description, certainty, asked))
             else:
