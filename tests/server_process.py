@@ -6,7 +6,6 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -28,6 +27,7 @@ from kosmoscope.scope import Scope
 from kosmoscope.server import Settings
 from kosmoscope.server.app import application
 from kosmoscope.server.desk import Desk
+from kosmoscope.server.process import listening
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
 LONG = {"min_new_tokens": 1800, "max_new_tokens": 1800, "temperature": 5.0}
@@ -178,9 +178,9 @@ def inside(load: Callable[[], Scope] = pocket, **settings: Any) -> Iterator[tupl
         application(desk), log_config=None, lifespan="off", ws="none", loop="asyncio", http="h11"
     )
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        thread = threading.Thread(target=server.run, args=([listening],))
+    with listening(desk.settings) as door:
+        port = door.getsockname()[1]
+        thread = threading.Thread(target=server.run, args=([door],))
         thread.start()
         desk.worker.start()
         try:

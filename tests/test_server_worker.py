@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +17,9 @@ import pytest
 from kosmoscope.engine.batch import Batch
 from kosmoscope.engine.core import PictureState
 from kosmoscope.scope import EncodedImage, Scope
+from kosmoscope.server import Settings
 from kosmoscope.server.pictures import Cache, Shown
+from kosmoscope.server.process import listening
 from kosmoscope.types import ImageInfo
 from server_process import LONG, PHOTOS, Gate, inside, metric, pocket, until
 
@@ -184,6 +187,12 @@ def test_the_cache_lets_go_of_what_was_not_used_for_longest() -> None:
     assert len(cache) == 2
     cache.keep(*kept("a", 400))
     assert cache.bytes == 800
+
+
+def test_small_pieces_are_sent_at_once() -> None:
+    # asyncio does so for sockets that name their protocol alone; without, 40 ms an answer.
+    with listening(Settings(port=0)) as door:
+        assert door.proto == socket.IPPROTO_TCP
 
 
 def test_a_picture_that_is_gone_has_to_be_sent_again() -> None:

@@ -44,8 +44,8 @@ def serve(
     """
     if not settings.is_local and settings.token is None:
         raise OptionError(f"{settings.host} can be reached by others: a token is needed")
-    listening = _listening(settings)
-    host, port = listening.getsockname()[:2]
+    door = listening(settings)
+    host, port = door.getsockname()[:2]
     desk = Desk(settings, load)
     config = uvicorn.Config(
         application(desk), log_config=None, access_log=False, lifespan="off", ws="none",
@@ -56,15 +56,16 @@ def serve(
     server = _Server(config, desk, say)
     desk.worker.start()
     try:
-        asyncio.run(server.serve([listening]))
+        asyncio.run(server.serve([door]))
     finally:
-        listening.close()
+        door.close()
         desk.close()
     if desk.worker.error is not None:
         raise desk.worker.error
 
 
-def _listening(settings: Settings) -> socket.socket:
+def listening(settings: Settings) -> socket.socket:
+    """Return the socket that clients connect to. Raises `OptionError`."""
     try:
         found = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -72,16 +73,16 @@ def _listening(settings: Settings) -> socket.socket:
         family, _, _, _, address = found[0]
         # The protocol is named, as asyncio sends small pieces at once (TCP_NODELAY) only then:
         # otherwise an answer's last piece waits for 40 ms.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if os.name == "posix":  # elsewhere it would let two servers share a port
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(1024)
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+            door.listen(1024)
         except BaseException:
-            listening.close()
+            door.close()
             raise
-        return listening
+        return door
     except OSError as e:
         where = f"{settings.host}:{settings.port}"
         raise OptionError(f"cannot listen on {where}: {e.strerror or e}") from e
