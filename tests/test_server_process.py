@@ -152,7 +152,7 @@ def test_others_need_a_token_which_is_made_up_and_printed() -> None:
 
 def test_pages_of_others_are_refused(server: Server) -> None:
     with server.client() as client:
-        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"},
+        for headers in ({"Host": "evil.example"}, {"Host": "["}, {"Origin": "http://evil.example"},
                         {"Origin": "null"}):  # fmt: skip
             refused = client.post("/api/v1/describe", json=BODY, headers=headers)
             assert refused.status_code == 403

@@ -159,6 +159,7 @@ def test_openai_structured_output(client: openai.OpenAI) -> None:
         ({"messages": [user("a", None)]}, "expected a picture"),
         ({"messages": [{"role": "system", "content": "a"}]}, "one of the user"),
         ({"messages": [user("What is <image>?")]}, "markup"),
+        ({"messages": [user("What " * 50_000)]}, "expected 100000"),
         ({"messages": [user("a", "http://127.0.0.1/a.jpg")]}, "not fetched"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ],

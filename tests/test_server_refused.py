@@ -227,6 +227,7 @@ UNUSABLE: list[tuple[str, dict[str, Any], str]] = [
     ("ground", {"phrase": " "}, "empty"),
     ("ground", {"phrase": ""}, "empty"),
     ("ask", {"question": "word " * 5000}, "the model reads"),
+    ("ask", {"question": "word " * 50_000}, "100000 characters"),
     ("ask", {"question": "a [b] [c]", "box": [0, 0, 1, 1]}, "brackets"),
     ("ask", {"question": '"\\ud800"'}, "surrogate"),
     ("describe", {"options": {"max_new_tokens": 0}}, "max_new_tokens is 0"),

@@ -25,7 +25,7 @@ def application(desk: Desk) -> ASGIApp:
     """Return the ASGI application of a desk."""
     # The pages that show the document load their scripts from elsewhere: left out.
     app = FastAPI(
-        title="kosmoscope", version=__version__, docs_url=None, redoc_url=None,
+        title="kosmoscope", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False,
         exception_handlers={
             KosmoscopeError: _failed, RefusedError: _failed, Exception: _failed,
             HTTPException: _missed, GoneError: _left,
@@ -66,14 +66,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return error_response(request.url.path, refusal(error))
+    return error_response(request.scope["path"], refusal(error))
 
 
 async def _missed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "no such address here", 405: "not a method of this address"}
     message = words.get(error.status_code, str(error.detail))
-    return error_response(request.url.path, RefusedError(error.status_code, message, error.headers))
+    return error_response(
+        request.scope["path"], RefusedError(error.status_code, message, error.headers)
+    )
 
 
 async def _left(_: Request, __: Exception) -> Response:

@@ -63,16 +63,16 @@ class Door:
         admitted = False
         try:
             check(request, self._desk.settings)
-            if request.method == "POST" and _RUNS_MODEL.match(request.url.path):
+            if request.method == "POST" and _RUNS_MODEL.match(request.scope["path"]):
                 self._desk.worker.admit()
                 admitted = True
             await self._app(scope, receive, noted)
         except RefusedError as e:
-            await error_response(request.url.path, e)(scope, receive, noted)
+            await error_response(request.scope["path"], e)(scope, receive, noted)
         finally:
             if admitted:
                 self._desk.worker.release()
-            path = request.url.path
+            path = request.scope["path"]
             route = path if path in self._routes else getattr(scope.get("route"), "path", "")
             self._desk.metrics.requests.labels(route, str(status)).inc()
             self._log(request, id, status, size, time.perf_counter() - began)
@@ -81,7 +81,7 @@ class Door:
         line = {
             "time": round(time.time(), 3), "id": id,
             "client": request.client.host if request.client else None,
-            "method": request.method, "path": request.url.path, "status": status,
+            "method": request.method, "path": request.scope["path"], "status": status,
             "bytes": size, "ms": round(spent * 1000, 1),
         }  # fmt: skip
         access.info(json.dumps(line))
@@ -96,7 +96,7 @@ def check(request: Request, settings: Settings) -> None:
     Raises:
         RefusedError: 401 or 403.
     """
-    if _OPEN.match(request.url.path):
+    if _OPEN.match(request.scope["path"]):
         return
     origin = request.headers.get("origin")
     foreign = origin is not None and origin not in settings.cors and not _same(request, origin)
@@ -105,8 +105,7 @@ def check(request: Request, settings: Settings) -> None:
             403, "a page of another origin; start the server with --cors to allow it"
         )
     if settings.token is None:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-        if host not in (*_LOCAL_NAMES, settings.host):
+        if _host(request) not in (*_LOCAL_NAMES, settings.host):
             raise RefusedError(403, "a name that is not this machine's; call it localhost")
         return
     if request.method == "OPTIONS" and settings.cors:
@@ -120,8 +119,16 @@ def check(request: Request, settings: Settings) -> None:
         )  # fmt: skip
 
 
+def _host(request: Request) -> str | None:
+    """Return the name that the server was called by; None where that is none."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
+
+
 def _same(request: Request, origin: str) -> bool:
-    return origin == f"{request.url.scheme}://{request.headers.get('host', '')}"
+    return origin == f"{request.scope['scheme']}://{request.headers.get('host', '')}"
 
 
 def log_to_stderr() -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -31,9 +31,11 @@ from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.pictures import NAME, Shown
 from kosmoscope.server.schema import DESCRIPTION, SEGMENTATION, documented
 from kosmoscope.server.streaming import event_stream, sse
+from kosmoscope.server.verbs import MOST_CHARACTERS
 from kosmoscope.server.worker import Done, Looked
 from kosmoscope.telling import EntityFound, TextDelta
 
+Text = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 Format = Literal["json", "stream", "png", "jpeg", "svg"]
 _DRAWN: dict[str, Format] = {
     "image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg", "image/*": "png",
@@ -60,14 +62,14 @@ class Asking(OfPicture):
 class Describe(Asking):
     """A description."""
 
-    prompt: str = Field("brief", description='"brief", "detailed", or how the text should begin.')
+    prompt: Text = Field("brief", description='"brief", "detailed", or how the text should begin.')
     grounded: bool = Field(True, description="Ask for boxes.")
 
 
 class Ground(Asking):
     """Where a phrase is."""
 
-    phrase: str
+    phrase: Text
 
 
 class Refer(Asking):
@@ -79,7 +81,7 @@ class Refer(Asking):
 class Question(Asking):
     """A question."""
 
-    question: str = Field(description="With a box, square brackets may mark what it belongs to.")
+    question: Text = Field(description="With a box, square brackets may mark what it belongs to.")
     box: list[float] | None = None
     grounded: bool = True
 
@@ -87,8 +89,8 @@ class Question(Asking):
 class Segment(OfPicture):
     """A description or a phrase, as pixels."""
 
-    prompt: str | None = None
-    phrase: str | None = None
+    prompt: Text | None = None
+    phrase: Text | None = None
     segmenter: str = "classical"
     regions: bool = False
     options: dict[str, Any] = Field({})
@@ -151,7 +153,7 @@ async def _answer(desk: Desk, request: Request, body: Asking, ask: Ask) -> Respo
     desk.check(ask)
     shown = await desk.shown(body.image, body.picture_id)
     if format == "stream":
-        return event_stream(request.url.path, _events(desk, shown, ask, options))
+        return event_stream(request.scope["path"], _events(desk, shown, ask, options))
     done = await desk.told(request, shown, ask, options)
     if format == "json":
         content = {**done.description.to_dict(), "picture_id": shown.id}

@@ -159,7 +159,7 @@ async def _answer(
     talk = Talk(wanted, shown, options, form)
     headers = {VERB: wanted.verb}
     if body.stream:
-        answer = line_stream(request.url.path, _lines(desk, talk, field, began))
+        answer = line_stream(request.scope["path"], _lines(desk, talk, field, began))
         answer.headers.update(headers)
         return answer
     done = await desk.told(request, shown, wanted.prompt, options)

@@ -130,7 +130,7 @@ def routes(desk: Desk) -> APIRouter:
         }  # fmt: skip
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage
-            answer = event_stream(request.url.path, _chunks(desk, talk, head, usage))
+            answer = event_stream(request.scope["path"], _chunks(desk, talk, head, usage))
             answer.headers.update(headers)
             return answer
         looked = shown.encoded is not None

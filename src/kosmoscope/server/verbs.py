@@ -17,8 +17,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from kosmoscope.errors import PromptError
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt, refer_prompt
 from kosmoscope.scope import EncodedImage
+
+MOST_CHARACTERS = 100_000
+"""Of a text; a longer one is not even made into tokens, which takes a while."""
 
 Verb = Literal["describe", "ground", "refer", "ask"]
 
@@ -66,7 +70,13 @@ class Wish:
 
 
 def wish(message: str) -> Wish:
-    """Return what a message asks for; see the rules above."""
+    """Return what a message asks for; see the rules above.
+
+    Raises:
+        PromptError: it is longer than any model reads.
+    """
+    if len(message) > MOST_CHARACTERS:
+        raise PromptError(f"the text has {len(message)} characters; expected {MOST_CHARACTERS}")
     plain = " ".join(message.split())
     core = re.sub(r"^please,? |,? please$", "", plain.rstrip(" .?!:"), flags=re.IGNORECASE)
     lower = core.lower()
