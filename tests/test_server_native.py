@@ -15,7 +15,7 @@ from PIL import Image
 
 from kosmoscope import Description
 from kosmoscope.masks import LabelMap
-from server_process import PHOTOS, Server, pocket
+from server_process import PHOTOS, Server, pocket, until
 
 CHINA = (PHOTOS / "china.jpg").read_bytes()
 B64 = base64.b64encode(CHINA).decode()
@@ -161,5 +161,6 @@ def test_metrics_health_and_log(server: Server) -> None:
                  "picture_cache_hits_total"):  # fmt: skip
         assert f"kosmoscope_{name}" in metrics
     id = answer.headers["x-request-id"]
+    until(lambda: any(id in line for line in server.lines))  # written after the answer
     line = next(json.loads(s) for s in server.lines if id in s)
     assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/health", 200)

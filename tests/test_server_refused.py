@@ -229,7 +229,7 @@ UNUSABLE: list[tuple[str, dict[str, Any], str]] = [
     ("ask", {"question": "word " * 5000}, "the model reads"),
     ("ask", {"question": "word " * 50_000}, "100000 characters"),
     ("ask", {"question": "a [b] [c]", "box": [0, 0, 1, 1]}, "brackets"),
-    ("ask", {"question": '"\\ud800"'}, "surrogate"),
+    ("ask", {"question": '"\\ud800"'}, "unicode"),
     ("describe", {"options": {"max_new_tokens": 0}}, "max_new_tokens is 0"),
     ("describe", {"options": {"max_new_tokens": -1}}, "max_new_tokens is -1"),
     ("describe", {"options": "{\"max_new_tokens\": 1e9}"}, "max_new_tokens"),

@@ -25,7 +25,8 @@ def application(desk: Desk) -> ASGIApp:
     """Return the ASGI application of a desk."""
     # The pages that show the document load their scripts from elsewhere: left out.
     app = FastAPI(
-        title="kosmoscope", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False,
+        title="kosmoscope", version=__version__, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             KosmoscopeError: _failed, RefusedError: _failed, Exception: _failed,
             HTTPException: _missed, GoneError: _left,
