@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import inspect
 import json
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from cli_runner import POCKET, one_error, process, run
+from kosmoscope.cli.serve_command import serve
+from kosmoscope.server import Settings
 from server_process import LONG, PHOTOS, Server, serving, until
 
 B64 = base64.b64encode((PHOTOS / "china.jpg").read_bytes()).decode()
@@ -229,3 +232,11 @@ def test_without_the_extra_one_line_says_what_to_install() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("error: fastapi is not installed; install it with: ")
+
+
+def test_the_command_offers_the_settings_own_defaults() -> None:
+    offered = inspect.signature(serve).parameters
+    wanted = Settings()
+    for name in ("host", "port", "token", "allow_urls", "texts", "queue", "timeout", "cache_mb",
+                 "max_body_mb"):  # fmt: skip
+        assert offered[name].default == getattr(wanted, name)
