@@ -15,9 +15,11 @@ from kosmoscope.engine.batch import Batch, Request
 from kosmoscope.engine.branch import Token
 from kosmoscope.engine.core import PictureState, PromptIds
 from kosmoscope.engine.generate import generate
+from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import PromptError
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
 from kosmoscope.scope import Scope
+from kosmoscope.telling import EntityFound, Event, Finished, TextDelta
 
 PHOTOS = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.jpg"))
 
@@ -161,3 +163,25 @@ def test_a_search_does_not_wait_for_the_others() -> None:
         if any(t.request == number for t in found):
             return
     pytest.fail("five tokens of a search take ten passes in turn")
+
+
+def test_a_telling_makes_of_tokens_what_complete_returns() -> None:
+    scope = small.talkative()
+    prompts = [small.tagged_prompt(small.encoded(k), name) for k, name in enumerate(PROMPTS)]
+    batch = Batch(scope.engine)
+    tellings = []
+    for prompt in prompts:
+        request, telling = scope.prepare(prompt, GenerationOptions(max_new_tokens=30))
+        assert batch.insert(request) == len(tellings)
+        tellings.append(telling)
+    events: list[list[Event]] = [list(telling.begin()) for telling in tellings]
+    while batch:
+        for token in batch.step():
+            events[token.request] += tellings[token.request].feed(token)
+    wanted = scope.complete(prompts, max_new_tokens=30)
+    for telling, found, description in zip(tellings, events, wanted, strict=True):
+        *rest, last = [*found, *telling.end(batch.clock, 0.0)]
+        assert isinstance(last, Finished)
+        assert last.description.tagged == description.tagged
+        assert "".join(e.text for e in rest if isinstance(e, TextDelta)) == description.caption
+        assert len([e for e in rest if isinstance(e, EntityFound)]) == len(description.entities)
