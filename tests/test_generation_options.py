@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import small_models as small
 from checkpoints import PROMPTS
-from kosmoscope.engine import generate as generation
 from kosmoscope.engine.arena import Arena
+from kosmoscope.engine.batch import Batch
 from kosmoscope.engine.beam import _Search
 from kosmoscope.engine.branch import Token
 from kosmoscope.engine.choice import repeated
@@ -316,7 +316,7 @@ def test_dropping_dead_slots_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert len(dropped) >= 2
     assert min(dropped) >= 128
     assert with_it == [ids_of(scope, [r])[0] for r in requests]
-    monkeypatch.setattr(generation, "_tidy", lambda *_: None)
+    monkeypatch.setattr(Batch, "_tidy", lambda *_: None)
     monkeypatch.setattr(_Search, "tidy", lambda *_: None)
     dropped.clear()
     assert ids_of(scope, requests) == with_it

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Unpack
 
-from kosmoscope.engine.branch import Token
+from kosmoscope.engine.batch import Clock, Request
 from kosmoscope.engine.core import Engine, PictureState, PromptIds
-from kosmoscope.engine.generate import Clock, Request, generate
+from kosmoscope.engine.generate import generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
 from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
 from kosmoscope.files.checked import read_object
@@ -22,7 +22,7 @@ from kosmoscope.kinds import KINDS
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
-from kosmoscope.outcome import Context, describe_tokens, entity_of
+from kosmoscope.outcome import Context
 from kosmoscope.prompts import (
     CompiledPrompt,
     Prompt,
@@ -31,15 +31,17 @@ from kosmoscope.prompts import (
     ground_prompt,
     refer_prompt,
 )
-from kosmoscope.reading import ReadEntity, StreamReader
-from kosmoscope.reading import TextDelta as TextDelta
 from kosmoscope.results import Description
 from kosmoscope.segment import Segmentation, Segmenter
 from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.store.convert import load_model
 from kosmoscope.store.installed import cached, known_name
+from kosmoscope.telling import EntityFound as EntityFound
+from kosmoscope.telling import Event, Telling
+from kosmoscope.telling import Finished as Finished
+from kosmoscope.telling import TextDelta as TextDelta
 from kosmoscope.tokens import Tokenizer
-from kosmoscope.types import Entity, ImageInfo, Timing
+from kosmoscope.types import ImageInfo, Timing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,22 +56,6 @@ class EncodedImage:
     state: PictureState = field(repr=False)
     timing: Timing = field(default_factory=Timing)
 
-
-@dataclass(frozen=True, slots=True)
-class EntityFound:
-    """Streaming: an entity is complete, with all its boxes."""
-
-    entity: Entity
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Streaming: the end, with the whole result."""
-
-    description: Description
-
-
-Event = TextDelta | EntityFound | Finished
 
 _BEST = "kosmos-2"
 
@@ -315,19 +301,15 @@ class Scope:
         the other way (docs/engine.md). A picture that occurs in several prompts should be encoded
         first and passed encoded: its keys and values are then held once.
         """
-        jobs, requests = self._jobs(prompts, options, overrides)
+        tellings, requests = self._tellings(prompts, options, overrides)
         clock = Clock()
-        tokens: list[list[Token]] = [[] for _ in jobs]
         began = time.perf_counter()
         source = generate(self.engine, requests, clock)
         del requests  # and with them pictures that nobody else holds, once they are in the arena
         for token in source:
-            tokens[token.request].append(token)
+            tellings[token.request].tokens.append(token)
         spent = time.perf_counter() - began
-        return [
-            self._description(job, found, clock, spent)
-            for job, found in zip(jobs, tokens, strict=True)
-        ]
+        return [telling.description(clock, spent) for telling in tellings]
 
     def stream(
         self,
@@ -339,49 +321,41 @@ class Scope:
 
         Closing the iterator stops the model after the pass under way.
         """
-        (job,), requests = self._jobs([prompt], options, overrides)
+        (telling,), requests = self._tellings([prompt], options, overrides)
         began = time.perf_counter()
         clock = Clock()
-        tokens: list[Token] = []
-        reader = StreamReader(self.tokenizer)
-        context = job.context(self)
-        for token_id in context.leading_ids:
-            yield from self._events(reader.feed(token_id), context, tokens)
+        yield from telling.begin()
         with closing(generate(self.engine, requests, clock)) as source:
             for token in source:
-                tokens.append(token)
-                yield from self._events(reader.feed(token.id), context, tokens)
-        yield from self._events(reader.finish(), context, tokens)
-        yield Finished(self._description(job, tokens, clock, time.perf_counter() - began))
+                yield from telling.feed(token)
+        yield from telling.end(clock, time.perf_counter() - began)
 
-    def _events(
-        self,
-        items: Sequence[TextDelta | ReadEntity],
-        context: Context,
-        tokens: Sequence[Token],
-    ) -> Iterator[Event]:
-        for item in items:
-            if isinstance(item, TextDelta):
-                yield item
-            else:
-                yield EntityFound(entity_of(item, context, tokens))
+    def prepare(
+        self, prompt: Prompt, options: GenerationOptions | None = None
+    ) -> tuple[Request, Telling]:
+        """Return what a batch of one's own takes, and what makes a result of its tokens.
 
-    def _jobs(
+        The layer under `complete` and `stream`, for whoever runs a `kosmoscope.engine.batch.Batch`.
+        """
+        (telling,), (request,) = self._tellings([prompt], options, {})
+        return request, telling
+
+    def _tellings(
         self,
         prompts: Sequence[Prompt],
         options: GenerationOptions | None,
         overrides: Mapping[str, object],
-    ) -> tuple[list[_Job], list[Request]]:
+    ) -> tuple[list[Telling], list[Request]]:
         if options is not None and overrides:
             raise OptionError("pass options or keywords, not both")
         chosen = options or GenerationOptions.of(**overrides)
         compiled = [p.compile(self.tokenizer, self.engine.slot_ids) for p in prompts]
-        both = [self._job(p, c, chosen) for p, c in zip(prompts, compiled, strict=True)]
-        return [job for job, _ in both], [request for _, request in both]
+        both = [self._telling(p, c, chosen) for p, c in zip(prompts, compiled, strict=True)]
+        return [telling for telling, _ in both], [request for _, request in both]
 
-    def _job(
+    def _telling(
         self, prompt: Prompt, compiled: CompiledPrompt, options: GenerationOptions
-    ) -> tuple[_Job, Request]:
+    ) -> tuple[Telling, Request]:
         # Whoever asks about a picture twice encodes it first; the others are looked at for this
         # prompt alone, which saves a pass.
         images = [(at, self._seen(source, once=True)) for at, source in compiled.pictures]
@@ -390,44 +364,15 @@ class Scope:
             options = replace(options, stop_after_entities=prompt.stop_after_entities)
         ids = PromptIds(compiled.ids, states)
         request = Request(ids, options, self._grammars[compiled.grounded])
-        image = images[-1][1]
-        return _Job(prompt.echo, compiled.ids, compiled.tail, image.info, image.timing), request
-
-    def _description(
-        self, job: _Job, tokens: Sequence[Token], clock: Clock, spent: float
-    ) -> Description:
-        seen = job.seen
-        timing = Timing(
-            preprocess=seen.preprocess,
-            encode=seen.encode,
-            prefill=clock.prefill,
-            decode=clock.decode,
-            total=seen.total + spent,
-            new_tokens=len(tokens),
-            passes=clock.passes,
-            forced_tokens=sum(t.logprob is None for t in tokens),
+        image = images[-1][1]  # boxes refer to it
+        context = Context(
+            tokenizer=self.tokenizer,
+            image=image.info,
+            model=self.model,
+            precision=self.precision,
+            prompt_ids=compiled.ids,
+            tail=compiled.tail,
+            echo=prompt.echo,
+            calibration=self.calibration,
         )
-        return describe_tokens(tokens, job.context(self), timing)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    echo: bool
-    ids: tuple[int, ...]
-    tail: int
-    image: ImageInfo
-    """Of the last picture of the prompt: boxes refer to it."""
-    seen: Timing
-    """Of encoding that picture."""
-
-    def context(self, scope: Scope) -> Context:
-        return Context(
-            tokenizer=scope.tokenizer,
-            image=self.image,
-            model=scope.model,
-            precision=scope.precision,
-            prompt_ids=self.ids,
-            tail=self.tail,
-            echo=self.echo,
-            calibration=scope.calibration,
-        )
+        return Telling(context, image.timing), request

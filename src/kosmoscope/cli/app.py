@@ -17,6 +17,7 @@ from kosmoscope.cli import (
     parity_command,
     question_commands,
     segment_command,
+    serve_command,
     terminal,
     use_results,
     verify_command,
@@ -64,5 +65,6 @@ for group in (
     verify_command,
     parity_command,
     evaluate_command,
+    serve_command,
 ):
     group.register(app)

@@ -7,6 +7,7 @@ unconstrained search gives the same tokens.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,6 @@ class Found:
     tokens: tuple[Chosen, ...]
     """Token id, its log probability, and the corner where it is a location token."""
     finish: FinishReason
-    passes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,15 @@ class _Candidate:
     finish: FinishReason | None
 
 
-def search(
+def search_steps(
     engine: Engine, prompt: PromptIds, options: GenerationOptions, grammar: Grammar | None
-) -> Found:
-    """Search `options.num_beams` wide from a prompt.
+) -> Generator[None, None, Found]:
+    """Return a search `options.num_beams` wide from a prompt, pass by pass; it returns the text.
 
     Raises:
-        PromptError: the prompt is too long or its picture was encoded by another model.
+        PromptError: at once; the prompt is too long or its picture was encoded by another model.
     """
-    return _Search(engine, prompt, options, grammar if options.constrained else None).run()
+    return _Search(engine, prompt, options, grammar if options.constrained else None).steps()
 
 
 class _Search:
@@ -75,10 +75,11 @@ class _Search:
         self.width = options.num_beams
         room = engine.config.text.max_positions - len(prompt.ids)
         self.limit = min(options.max_new_tokens, room)
+        self.prefix, self.rows = engine.prompt_rows(prompt)
 
-    def run(self) -> Found:
+    def steps(self) -> Generator[None, None, Found]:
         engine, width = self.engine, self.width
-        prefix, rows = engine.prompt_rows(self.prompt)
+        prefix, rows = self.prefix, self.rows
         pack = engine.pack(len(self.prompt.ids) + width * min(self.limit, 64))
         slots = pack.arena.place(prefix.keys, prefix.values) if prefix else np.arange(0)
         state = self.grammar.state_after(self.prompt.ids) if self.grammar else None
@@ -110,9 +111,10 @@ class _Search:
             self.tidy(pack, beams)
             start = len(self.prompt.ids) + length - 1
             feeds = [Feed(b.slots, engine.embed((b.tokens[-1][0],), start)) for b in beams]
+            yield
         best = done[0][1]
         assert best is not None, "a search ends with a finished text"
-        return Found(best.tokens, best.finish or "length", pack.passes)
+        return Found(best.tokens, best.finish or "length")
 
     def score(self, beam: _Beam, logits: Float) -> Scores:
         """Return log probabilities over the whole vocabulary, what may not come at -inf."""

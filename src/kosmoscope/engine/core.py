@@ -25,7 +25,7 @@ from kosmoscope.model.names import EMBEDDINGS
 from kosmoscope.tokens import TokenSet
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Prefix:
     """What the decoder keeps of ``<s><image>...</image>``."""
 

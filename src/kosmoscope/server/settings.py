@@ -1,0 +1,66 @@
+"""What a server may be told."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+
+from kosmoscope.errors import OptionError
+
+PORT = 8428
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a server listens, and what its clients may cost.
+
+    Raises:
+        OptionError: a value out of its range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    """0 takes a free one."""
+    token: str | None = None
+    """What every request has to bring, but for `/health`; None asks for nothing."""
+    texts: int = 8
+    """Texts under way at once."""
+    queue: int = 32
+    """Requests that wait beside them; one more is refused."""
+    timeout: float = 300.0
+    """Seconds from a request to the end of its answer."""
+    cache_mb: int = 512
+    """Encoded pictures that are kept, with their files."""
+    max_body_mb: int = 32
+    """A request's body, and a picture's file."""
+    allow_urls: bool = False
+    """Fetch pictures from public addresses."""
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may call, such as "http://localhost:3000"."""
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "port": (0, 65535), "texts": (1, 256), "queue": (0, 100_000),
+            "cache_mb": (0, 2**20), "max_body_mb": (1, 2**12),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise OptionError(f"{name} is {value!r}; expected a whole number, {low} to {high}")
+        if not (math.isfinite(self.timeout) and 0 < self.timeout <= 86_400):
+            raise OptionError(f"timeout is {self.timeout!r}; expected seconds, up to 86400")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise OptionError("token: expected printable ASCII characters")
+        if self.token is not None and (not self.token or " " in self.token):
+            raise OptionError("token: expected at least one character, and no space")
+
+    @property
+    def is_local(self) -> bool:
+        """Nobody but this machine can reach the host."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
