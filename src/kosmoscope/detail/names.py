@@ -7,6 +7,11 @@ from functools import lru_cache
 from kosmoscope.export.nouns import head_noun
 from kosmoscope.export.words import SINGULAR
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _SAME = (
     "person man woman boy girl child baby kid lady guy player rider skier surfer pedestrian",
     "car taxi sedan suv automobile",
@@ -35,9 +40,9 @@ _KINDS = {
     for word in line.split()
 }
 _PLURALS = {one: many for many, one in reversed(SINGULAR.items())} | {"person": "people"}
-_UNCOUNTED = frozenset(
+_UNCOUNTED = _words(
     "sky grass snow sand water sea ocean ground pavement traffic food furniture ice fog rain "
-    "scenery vegetation foliage".split()
+    "scenery vegetation foliage"
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.calibration import DetailCalibration
-from kosmoscope.detail.merging import Thing, gathered, scored, without_parts
+from kosmoscope.detail.merging import Thing, gathered, scored
 from kosmoscope.detail.names import asked, kind_of, one_of
 from kosmoscope.detail.settings import ANOTHER, DOUBTFUL, MAX_BOXES, SAME_IOU, Detail
 from kosmoscope.detail.sightings import Sighting, sightings_of
@@ -63,6 +63,8 @@ class Subject:
     info: ImageInfo
     ask: Callable[[Any], Prompt]
     """Makes the prompt for the encoded whole."""
+    whole: Any = None
+    """The whole, if it is encoded already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Closer:
     description: Description
     """Of the whole."""
     things: tuple[Thing, ...]
-    """With their scores, parts of others included; none is left out yet."""
+    """With their scores, the surest first; none is left out yet, not even parts of others."""
     looks: int
     timing: Timing
     """All of it; seconds are those of all pictures that went together."""
@@ -185,7 +187,9 @@ class _Run:
 
     def look(self, subject: Subject, view: View) -> Any:
         began = time.perf_counter()
-        if view.is_whole:
+        if view.is_whole and subject.whole is not None:
+            state = subject.whole
+        elif view.is_whole:
             state = self.model.look(subject.rgb, subject.info)
         else:
             rgb = np.ascontiguousarray(view.pixels(subject.rgb))
@@ -240,8 +244,6 @@ class _Run:
 
     def score(self, work: _Work, things: Sequence[Thing]) -> None:
         work.things = scored(things, work.named, self.model.detail_calibration)
-        if self.detail.parts:
-            work.things = without_parts(work.things)
         work.things.sort(key=lambda t: (-t.score, t.xyxy))
 
     def verify(self, work: _Work) -> Iterator[Step]:

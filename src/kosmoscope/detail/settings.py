@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kosmoscope.errors import OptionError
 
 MAX_TILES = 6
 MAX_LOOKS = 64
+LOOKS = 6
 
 OVERLAP = 0.2
 """Of a tile's side, shared with the next: what is smaller than that lies whole in one of them."""
@@ -49,7 +52,7 @@ class Detail:
     tiles: int | None = None
     """Look at so many overlapping tiles along the longer side as well, 1 to 6: 1 is the whole
     alone, 2 is four tiles (two, if the picture is wide), 3 nine. None: by the picture's size."""
-    looks: int = 6
+    looks: int = LOOKS
     """The budget: how many times a picture may go through the vision tower, the whole included, 1
     to 64. If the tiles are too many, they become fewer and larger."""
     seconds: float | None = None
@@ -71,7 +74,7 @@ class Detail:
     """Large things only from the whole, and what a tile's edge cuts from no tile."""
     parts: bool = True
     """Drop boxes that are a part of another of their class, and those around several."""
-    least: float = 0.25
+    least: float = 0.3
     """Leave out objects with a lower score, 0 to 1. What the caption locates always stays."""
 
     def __post_init__(self) -> None:
@@ -108,9 +111,9 @@ class Detail:
             raise OptionError(
                 f'detail is {value!r}; expected tiles a side, 1 to {MAX_TILES}, "auto" or a Detail'
             )
-        # As many looks as that takes: whoever asks for nine tiles means them.
         cls._integer("detail", value, MAX_TILES)
-        return cls(tiles=value, looks=max(cls.__dataclass_fields__["looks"].default, value**2 + 1))
+        # As many looks as that takes: whoever asks for nine tiles means them.
+        return cls(tiles=value, looks=max(LOOKS, value**2 + 1))
 
     @staticmethod
     def _integer(name: str, value: object, most: int) -> None:
@@ -119,10 +122,16 @@ class Detail:
 
     @property
     def key(self) -> str:
-        """What tells it from others, in names of tasks: "detail-2", "detail-auto"."""
-        return f"detail-{'auto' if self.tiles is None else self.tiles}"
+        """What tells it from others, in names of tasks: "detail-2", "detail-auto"; with 8 digits
+        of a hash where more is said than the tiles."""
+        level: int | str = "auto" if self.tiles is None else self.tiles
+        if self == Detail.of(level):
+            return f"detail-{level}"
+        said = json.dumps(asdict(self), sort_keys=True)
+        return f"detail-{level}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
 def _number(value: object, low: float, high: float) -> bool:
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return fine and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and low <= value <= high

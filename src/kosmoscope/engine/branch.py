@@ -165,7 +165,7 @@ class Branch:
         end, more = ids.index(engine.tokens.object_close), ids.index(engine.tokens.delimiter)
         full = options.max_boxes and self._boxes(engine) >= options.max_boxes
         chance = float(np.exp(log_softmax(scores.logits)[more]))
-        return end if full or chance <= options.another else more
+        return int(end if full or chance <= options.another else more)
 
     def _boxes(self, engine: Engine) -> int:
         """Return how many boxes the list has that is being written."""
