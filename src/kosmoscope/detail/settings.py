@@ -108,9 +108,7 @@ class Detail:
         if value == "auto":
             return cls()
         if isinstance(value, bool) or not isinstance(value, int):
-            raise OptionError(
-                f'detail is {value!r}; expected tiles a side, 1 to {MAX_TILES}, "auto" or a Detail'
-            )
+            raise OptionError(f'detail is {value!r}; expected 1 to {MAX_TILES}, "auto" or a Detail')
         cls._integer("detail", value, MAX_TILES)
         # As many looks as that takes: whoever asks for nine tiles means them.
         return cls(tiles=value, looks=max(LOOKS, value**2 + 1))
