@@ -19,7 +19,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,9 @@ from kosmoscope.types import ImageInfo
 CLASSES = Classes(CLASS_NAMES)
 PRECISION = 0.75
 PARTS = 10
-FULL = Detail(tiles=2, looks=6, verify=True)
+ABSENT = ("person", "car", "chair", "dog", "bird", "boat")
+DETAIL = Detail(tiles=2)
+FULL = replace(DETAIL, verify=True)
 ROWS = {
     "whole alone, asked again": replace(FULL, tiles=1, looks=1, verify=False),
     "tiles, described only": replace(FULL, reground=False, verify=False),
@@ -108,6 +110,15 @@ class Picture:
     @property
     def part(self) -> int:
         return hashlib.sha256(self.record.file.encode()).digest()[1] % PARTS
+
+
+@dataclass(frozen=True)
+class Counted:
+    part: int
+    true: int
+    mine: list[float]
+    once: int
+    alone: list[float]
 
 
 def pictures_of(data: Path, limit: int | None) -> list[Picture]:
@@ -237,10 +248,11 @@ def row(name: str, found: Any, base: Any, ratio: str) -> None:
     )
 
 
-def asked_counts(picture: Picture) -> Iterator[tuple[str, int]]:
+def asked_counts(picture: Picture) -> dict[str, int]:
+    """Return what is counted in a picture: all that is labelled, and three things that are not."""
     labels = [b.label for b in picture.record.boxes if not b.stuff]
-    for label in dict.fromkeys(labels):
-        yield label, labels.count(label)
+    there = {label: labels.count(label) for label in labels}
+    return there | dict.fromkeys([a for a in ABSENT if a not in there][:3], 0)
 
 
 def counts(
@@ -249,51 +261,46 @@ def counts(
     bare: Sequence[Sequence[Guess]],
     calibration: DetailCalibration,
 ) -> DetailCalibration:
-    """Print the errors of counts where there are 2 to 9, and return the calibration with unseen."""
-    rows: list[tuple[Picture, int, list[float], int, list[float]]] = []
-    chances: list[tuple[Picture, list[Closer]]] = []
-    for n, picture in enumerate(pictures):
-        asked = list(asked_counts(picture))
-        if not asked:
-            continue
-        phrases = tuple(plural(label) for label, _ in asked)
-        found = closer(model, picture, Detail(tiles=2, reground=False, phrases=phrases))
-        chances.append((picture, [found]))
+    """Print the errors of counts, and return the calibration with `unseen`."""
+    rows: list[Counted] = []
+    for picture, alone in zip(pictures, bare, strict=True):
+        asked = asked_counts(picture)
+        wanted = replace(DETAIL, reground=False, phrases=tuple(map(plural, asked)))
+        found = closer(model, picture, wanted)
         said = model.scope.describe(picture.rgb)
-        things = scored(found.things, named_in(found), calibration)
-        for label, true in asked:
-            mine = [t.score for t in without_parts(things) if label in CLASSES.of(t.kind)]
+        things = without_parts(scored(found.things, named_in(found), calibration))
+        for label, true in asked.items():
+            mine = [t.score for t in things if label in CLASSES.of(t.kind)]
             once = sum(len(e.boxes) for e in said.entities if label in CLASSES.of(e.phrase))
-            alone = [g.score or 0.0 for g in bare[n] if label in CLASSES.of(g.phrase)]
-            rows.append((picture, true, mine, once, alone))
+            scores = [g.score or 0.0 for g in alone if label in CLASSES.of(g.phrase)]
+            rows.append(Counted(picture.part, true, mine, once, scores))
     share = {
-        part: unseen_share(
-            [sum(r[2]) for r in rows if r[0].part != part],
-            [r[1] for r in rows if r[0].part != part],
-        )
-        for part in {r[0].part for r in rows}
+        part: unseen_share([(r.mine, r.true) for r in rows if r.part != part])
+        for part in {r.part for r in rows}
     }
-    some = [r for r in rows if 2 <= r[1] <= 9]
-    errors = {
-        "count, with what is expected unseen": [
-            abs(number_of(p, share[picture.part]) - true) for picture, true, p, _, _ in some
-        ],
-        "count, seen alone": [abs(number_of(p, 0.0) - true) for _, true, p, _, _ in some],
-        "boxes of one look": [abs(once - true) for _, true, _, once, _ in some],
-    }
-    best = min(
-        (
-            [abs(sum(s >= least for s in alone) - true) for _, true, _, _, alone in some]
-            for least in np.arange(0.05, 0.9, 0.05)
-        ),
-        key=sum,
+    levels = [round(0.05 * i, 2) for i in range(1, 18)]
+    several = [r for r in rows if 2 <= r.true <= 9]
+    level = min(
+        levels, key=lambda at: sum(abs(sum(s >= at for s in r.alone) - r.true) for r in several)
     )
-    errors["bare detector, at the threshold that is best for it here"] = best
-    print(f"\nmean absolute error of counts, {len(some)} of 2 to 9 of a class")
-    for name, values in errors.items():
-        print(f"| {name} | {statistics.mean(values):.2f} |")
-    unseen = unseen_share([sum(r[2]) for r in rows], [r[1] for r in rows])
-    return replace(calibration, unseen=round(unseen, 3))
+    ways: dict[str, Callable[[Counted], int]] = {
+        "count": lambda r: number_of(r.mine, share[r.part]),
+        "count, of what is seen alone": lambda r: number_of(r.mine, 0.0),
+        "boxes of one look": lambda r: r.once,
+        f"bare detector from {level}, which is best for it here": lambda r: sum(
+            s >= level for s in r.alone
+        ),
+        "always three": lambda _: 3,
+    }
+    kinds = {"2 to 9": several, "one": [r for r in rows if r.true == 1],
+             "none": [r for r in rows if not r.true]}  # fmt: skip
+    print("\nmean absolute error of counts")
+    print(f"| | {' | '.join(f'{k} there ({len(some)})' for k, some in kinds.items())} |")
+    print("|---|---|---|---|")
+    for name, way in ways.items():
+        errors = (statistics.mean(abs(way(r) - r.true) for r in some) for some in kinds.values())
+        print(f"| {name} | {' | '.join(f'{e:.2f}' for e in errors)} |", flush=True)
+    return replace(calibration, unseen=unseen_share([(r.mine, r.true) for r in rows]))
 
 
 def full_size(folder: Path) -> None:

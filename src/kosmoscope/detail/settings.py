@@ -16,6 +16,8 @@ LOOKS = 6
 
 OVERLAP = 0.2
 """Of a tile's side, shared with the next: what is smaller than that lies whole in one of them."""
+SPARED = 0.2
+"""So much of a tile along the shorter side is done without, and the tiles are higher instead."""
 LEAST_TILE_PX = 32
 """A tile of fewer pixels a side shows nothing more."""
 ENLARGED = 1.5

@@ -20,6 +20,7 @@ from kosmoscope.detail.settings import (
     LEAST_TILE_PX,
     MAX_TILES,
     OVERLAP,
+    SPARED,
 )
 from kosmoscope.geometry import WHOLE_NORM, XYXY
 
@@ -71,8 +72,8 @@ def grid(image_wh: tuple[int, int], tiles: int | None, seen_px: int, most: int) 
 
     Args:
         image_wh: the picture's size in pixels.
-        tiles: along its longer side; the shorter has as many of that length as it has room for,
-            at least one. None: by size.
+        tiles: along its longer side, and along the shorter too unless the picture is wide or high:
+            2 are 2x2 up to 5:3, and two side by side beyond. None: by size.
         seen_px: the side of what the model sees.
         most: tiles that may be looked at; where they would be more, there are fewer and larger.
     """
@@ -80,7 +81,7 @@ def grid(image_wh: tuple[int, int], tiles: int | None, seen_px: int, most: int) 
     if tiles is None:
         tiles = min(max(2, math.ceil(longer / (ENLARGED * seen_px))), MAX_TILES)
     for count in range(tiles, 1, -1):
-        across = max(1, min(count, round(count * shorter / longer)))
+        across = max(1, min(count, math.ceil(count * shorter / longer - SPARED)))
         if longer / count >= LEAST_TILE_PX and count * across <= most:
             return (count, across) if image_wh[0] >= image_wh[1] else (across, count)
     return (1, 1)

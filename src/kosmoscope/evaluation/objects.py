@@ -150,11 +150,17 @@ def fit(examples: Sequence[Example], *, pictures: str = "") -> DetailCalibration
     )
 
 
-def unseen_share(expected: Sequence[float], true: Sequence[int]) -> float:
-    """Return how many there are beside each one expected, from counts of labelled kinds."""
-    return max(sum(true) / max(sum(expected), 1e-9) - 1, 0.0)
-
-
 def number_of(probabilities: Sequence[float], unseen: float) -> int:
     """Return the number that `Count` would give."""
     return quantile(distribution(probabilities, unseen * sum(probabilities)), 0.5)
+
+
+def unseen_share(cases: Sequence[tuple[Sequence[float], int]]) -> float:
+    """Return how many there are beside each one expected: what makes the smallest mean error.
+
+    Args:
+        cases: the objects' probabilities and the true number, also of kinds that are not there, or
+            whatever is asked for would be found.
+    """
+    shares = [i / 10 for i in range(31)]
+    return min(shares, key=lambda u: (sum(abs(number_of(p, u) - true) for p, true in cases), u))
