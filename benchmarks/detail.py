@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 import machine
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail import Closer, Detail, Subject, look_closer
-from kosmoscope.detail.merging import Thing, scored, without_parts
+from kosmoscope.detail.merging import Thing, each_once, scored
 from kosmoscope.detail.names import kind_of, plural
 from kosmoscope.detail.run import Model
 from kosmoscope.evaluation.data import Record, open_sets
@@ -154,7 +154,7 @@ def rescored(
         scored(f.things, named_in(f), fits[p.part]) for p, f in zip(pictures, found, strict=True)
     ]
     if detail.parts:
-        things = [without_parts(some) for some in things]
+        things = [each_once(some) for some in things]
     return things, examples
 
 
@@ -268,7 +268,7 @@ def counts(
         wanted = replace(DETAIL, reground=False, phrases=tuple(map(plural, asked)))
         found = closer(model, picture, wanted)
         said = model.scope.describe(picture.rgb)
-        things = without_parts(scored(found.things, named_in(found), calibration))
+        things = each_once(scored(found.things, named_in(found), calibration))
         for label, true in asked.items():
             mine = [t.score for t in things if label in CLASSES.of(t.kind)]
             once = sum(len(e.boxes) for e in said.entities if label in CLASSES.of(e.phrase))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kosmoscope.calibration import UNMEASURED, DetailCalibration
 from kosmoscope.detail.counting import distribution, quantile
-from kosmoscope.detail.merging import Thing, features, gathered, scored, without_parts
+from kosmoscope.detail.merging import Thing, each_once, features, gathered, scored
 from kosmoscope.detail.names import asked, kind_of, one_of, plural
 from kosmoscope.detail.settings import Detail
 from kosmoscope.detail.sightings import Sighting, sightings_of
@@ -97,19 +97,19 @@ def thing(xyxy: XYXY, score: float, kind: str = "person", **fields: Any) -> Thin
 
 def test_a_part_goes_and_its_whole_stays() -> None:
     body, head = thing((0.1, 0.1, 0.4, 0.9), 0.8), thing((0.2, 0.1, 0.3, 0.3), 0.4)
-    assert without_parts([body, head]) == [body]
-    assert without_parts([head, body]) == [body]
+    assert each_once([body, head]) == [body]
+    assert each_once([head, body]) == [body]
     dog = thing((0.2, 0.1, 0.3, 0.3), 0.4, "dog")
-    assert without_parts([body, dog]) == [body, dog]
+    assert each_once([body, dog]) == [body, dog]
 
 
 def test_a_box_around_a_group_goes_and_its_members_stay() -> None:
     group = thing((0.0, 0.0, 1.0, 1.0), 0.5)
     members = [thing((0.1, 0.1, 0.3, 0.9), 0.6), thing((0.5, 0.1, 0.7, 0.9), 0.7)]
-    assert without_parts([group, *members]) == members
+    assert each_once([group, *members]) == members
     # What the caption located stays, and so do they: they are surer.
     said = thing((0.0, 0.0, 1.0, 1.0), 0.5, said=0.9, view=0, caption=(0, 0))
-    assert without_parts([said, *members]) == [said, *members]
+    assert each_once([said, *members]) == [said, *members]
 
 
 @given(

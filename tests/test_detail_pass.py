@@ -30,9 +30,9 @@ def scope() -> Scope:
 
 @pytest.fixture(scope="module")
 def street(photos: Path) -> np.ndarray:
-    """A photo of 320x214 pixels."""
+    """A photo of 480x320 pixels."""
     with Image.open(photos / "china.jpg") as image:
-        return np.array(image.convert("RGB").resize((320, 214)))
+        return np.array(image.convert("RGB").resize((480, 320)))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_more_is_found_and_says_where_it_is_from(scope: Scope, street: np.ndarra
             x1, y1, x2, y2 = box.xyxy
             assert 0 <= x1 < x2 <= 1
             assert 0 <= y1 < y2 <= 1
-            assert box.xyxy_px == pytest.approx((x1 * 320, y1 * 214, x2 * 320, y2 * 214), abs=1)
+            assert box.xyxy_px == pytest.approx((x1 * 480, y1 * 320, x2 * 480, y2 * 320), abs=1)
     # What the caption does not have is no piece of it.
     assert "".join(text for text, _ in closely.pieces()) == closely.caption
     assert all(text for text, _ in closely.pieces())
@@ -119,7 +119,7 @@ def test_results_survive_json(found: Description) -> None:
 
 
 def test_results_are_drawn_and_exported(found: Description, street: np.ndarray) -> None:
-    assert found.draw(street).size == (320, 214)
+    assert found.draw(street).size == (480, 320)
     coco = found.to_coco()
     assert len(coco["annotations"]) == sum(len(e.boxes) for e in found.entities)
     assert found.to_csv().count("\n") >= len(coco["annotations"])
@@ -289,7 +289,7 @@ def test_counts(scope: Scope, street: np.ndarray) -> None:
     assert many.low <= many.number <= many.high
     assert len(many.boxes) <= many.number
     assert 0 < (many.confidence or 0) <= 1
-    assert many.to_dict()["image"]["width"] == 320
+    assert many.to_dict()["image"]["width"] == 480
     two = scope.count_all(street, ["houses", "elephants"], detail=2)
     assert (two[0].number, two[0].low) == (many.number, many.low)
     assert two[1].low == 0, "no elephant in China"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kosmoscope.detail.settings import LEAST_TILE_PX, MAX_TILES
+from kosmoscope.detail.settings import LEAST_TILE, MAX_TILES
 from kosmoscope.detail.views import WHOLE, View, crop_around, grid, tiles_of
 from kosmoscope.geometry import XYXY, area, containment
 
@@ -29,7 +29,7 @@ def cut_up(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[View, ...]]:
     """A picture's size, and its tiles."""
     size = draw(st.tuples(st.integers(64, 4000), st.integers(64, 4000)))
     tiles = draw(st.integers(1, MAX_TILES))
-    return size, tiles_of(size, *grid(size, tiles, 224, 99))
+    return size, tiles_of(size, *grid(size, tiles, 32, 99))
 
 
 @given(cut_up())
@@ -96,8 +96,10 @@ def test_tiles_stay_within_the_budget(
     assert len(tiles_of((width, height), columns, rows)) <= most
     if columns * rows > 1:
         longer = columns if width >= height else rows
-        assert max(width, height) / longer >= LEAST_TILE_PX
         assert tiles is None or longer <= tiles
+        x1, y1, x2, y2 = tiles_of((width, height), columns, rows)[0].frame
+        assert columns == 1 or (x2 - x1) * width >= LEAST_TILE * 416 - 1e-6
+        assert rows == 1 or (y2 - y1) * height >= LEAST_TILE * 416 - 1e-6
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,9 @@ def test_tiles_stay_within_the_budget(
         ((300, 3000), 4, 63, (1, 4)),
         ((1, 1), 2, 5, (1, 1)),
         ((40, 40), 2, 5, (1, 1)),
+        ((320, 240), 2, 5, (2, 2)),
+        ((320, 200), 2, 5, (2, 1)),
+        ((200, 200), 2, 5, (1, 1)),
         ((640, 480), None, 5, (2, 2)),
         ((2000, 1500), None, 63, (4, 3)),
         ((4000, 3000), None, 63, (6, 5)),

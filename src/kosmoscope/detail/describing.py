@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail.counting import Count, distribution, quantile
-from kosmoscope.detail.merging import Thing, without_parts
+from kosmoscope.detail.merging import Thing, each_once
 from kosmoscope.detail.names import is_countable, kind_of, one_of, plural
 from kosmoscope.detail.settings import Detail
 from kosmoscope.results import Description
@@ -32,7 +32,7 @@ def described(
         calibration: whose scores are shown, if they were measured.
     """
     if detail.parts:
-        things = without_parts(things)
+        things = each_once(things)
     measured = calibration.things > 0
     own = {t.captioned: t for t in things if t.captioned is not None}
     entities: list[Entity] = []
@@ -117,7 +117,7 @@ def counted(
         precision: of its weights.
         calibration: of the scores.
     """
-    mine = [t for t in without_parts(things) if t.kind == kind_of(phrase)]
+    mine = [t for t in each_once(things) if t.kind == kind_of(phrase)]
     number, confidence, low, high = _number([t.score for t in mine], calibration)
     measured = calibration.things > 0
     boxes = tuple(box_of(t, image, measured=measured) for t in mine[:number])

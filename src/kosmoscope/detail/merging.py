@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kosmoscope.calibration import DetailCalibration, logit
-from kosmoscope.detail.settings import INSIDE, SAME_IOU, Detail
+from kosmoscope.detail.settings import INSIDE, SAME_IOU, TWIN_IOU, Detail
 from kosmoscope.detail.sightings import Sighting
 from kosmoscope.geometry import XYXY, area, containment, iou
 
@@ -134,13 +134,14 @@ def scored(
     return [replace(t, score=calibration.probability(features(t, t.kind in named))) for t in things]
 
 
-def without_parts(things: Sequence[Thing]) -> list[Thing]:
-    """Return the things without parts of others of their kind, and without groups.
+def each_once(things: Sequence[Thing]) -> list[Thing]:
+    """Return the things without parts of others of their kind, groups and second names.
 
     A box around others of its kind goes where those are surer on average: it holds a group, or is
     too large. Otherwise those that are less sure than it go: they are parts of it. What the caption
-    locates stays in any case.
+    locates stays in any case. Of two kinds in one place the surer one stays.
     """
+    things = _without_second_names(things)
     gone: set[int] = set()
     for i, outer in sorted(enumerate(things), key=lambda e: -area(e[1].xyxy)):
         inner = [
@@ -162,3 +163,14 @@ def without_parts(things: Sequence[Thing]) -> list[Thing]:
                 j for j in inner if things[j].captioned is None and things[j].score <= outer.score
             }
     return [t for i, t in enumerate(things) if i not in gone]
+
+
+def _without_second_names(things: Sequence[Thing]) -> list[Thing]:
+    kept: list[Thing] = []
+    for thing in sorted(things, key=lambda t: (t.captioned is None, -t.score)):
+        second = thing.captioned is None and any(
+            k.kind != thing.kind and iou(k.xyxy, thing.xyxy) >= TWIN_IOU for k in kept
+        )
+        if not second:
+            kept.append(thing)
+    return [t for t in things if t in kept]

@@ -42,7 +42,7 @@ _KINDS = {
 _PLURALS = {one: many for many, one in reversed(SINGULAR.items())} | {"person": "people"}
 _UNCOUNTED = _words(
     "sky grass snow sand water sea ocean ground pavement traffic food furniture ice fog rain "
-    "scenery vegetation foliage"
+    "scenery vegetation foliage road street floor ceiling wall"
 )
 
 

@@ -18,8 +18,8 @@ OVERLAP = 0.2
 """Of a tile's side, shared with the next: what is smaller than that lies whole in one of them."""
 SPARED = 0.2
 """So much of a tile along the shorter side is done without, and the tiles are higher instead."""
-LEAST_TILE_PX = 32
-"""A tile of fewer pixels a side shows nothing more."""
+LEAST_TILE = 0.3
+"""A tile with fewer pixels a side than so much of what the model sees shows nothing more."""
 ENLARGED = 1.5
 """By its size: tiles so many times as wide as the model sees are not divided further."""
 ANOTHER = 0.03
@@ -33,6 +33,8 @@ SAME_IOU = 0.45
 """Two boxes of one class that overlap so much are one object."""
 INSIDE = 0.85
 """The share of a box that lies in another of its class, from which it is a part of it."""
+TWIN_IOU = 0.7
+"""Two boxes of different classes that overlap so much are one object under two names."""
 MOST_OF_A_TILE = 0.6
 """What fills more of a tile's area is left to the whole picture."""
 DOUBTFUL = (0.1, 0.7)
@@ -75,7 +77,8 @@ class Detail:
     whole_first: bool = True
     """Large things only from the whole, and what a tile's edge cuts from no tile."""
     parts: bool = True
-    """Drop boxes that are a part of another of their class, and those around several."""
+    """Drop boxes that are a part of another of their class, those around several, and of one object
+    under two names the less sure one."""
     least: float = 0.3
     """Leave out objects with a lower score, 0 to 1. What the caption locates always stays."""
 

@@ -17,7 +17,7 @@ from kosmoscope.detail.settings import (
     EDGE,
     ENLARGED,
     LEAST_CROP,
-    LEAST_TILE_PX,
+    LEAST_TILE,
     MAX_TILES,
     OVERLAP,
     SPARED,
@@ -80,9 +80,12 @@ def grid(image_wh: tuple[int, int], tiles: int | None, seen_px: int, most: int) 
     longer, shorter = max(image_wh), min(image_wh)
     if tiles is None:
         tiles = min(max(2, math.ceil(longer / (ENLARGED * seen_px))), MAX_TILES)
+    least = LEAST_TILE * seen_px
     for count in range(tiles, 1, -1):
         across = max(1, min(count, math.ceil(count * shorter / longer - SPARED)))
-        if longer / count >= LEAST_TILE_PX and count * across <= most:
+        while across > 1 and _side(shorter, across) < least:
+            across -= 1
+        if _side(longer, count) >= least and count * across <= most:
             return (count, across) if image_wh[0] >= image_wh[1] else (across, count)
     return (1, 1)
 
@@ -102,9 +105,14 @@ def _cuts(length: int, count: int) -> list[tuple[float, float]]:
     """Return from where to where tiles go along a side of some pixels, as shares of it."""
     if count == 1:
         return [(0.0, 1.0)]
-    side = min(math.ceil(length / (count - OVERLAP * (count - 1))), length)
+    side = _side(length, count)
     starts = [round(i * (length - side) / (count - 1)) for i in range(count)]
     return [(start / length, (start + side) / length) for start in starts]
+
+
+def _side(length: int, count: int) -> int:
+    """Return how many pixels of a side a tile is long."""
+    return min(math.ceil(length / (count - OVERLAP * (count - 1))), length)
 
 
 def crop_around(xyxy: XYXY, image_wh: tuple[int, int]) -> View:
