@@ -19,7 +19,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,9 @@ ROWS = {
     "boxes not fused": replace(FULL, fuse=False, verify=False),
     "cut and large ones from tiles": replace(FULL, whole_first=False, verify=False),
     "parts stay": replace(FULL, parts=False, verify=False),
-    "3x3 tiles": replace(FULL, tiles=3, looks=10, verify=False),
 }
+Fits = Mapping[int, DetailCalibration]
+"""By part: fitted on the pictures of the others."""
 DEFAULT = "no verification (the default)"
 
 
@@ -139,8 +140,8 @@ def named_in(found: Closer) -> frozenset[str]:
 
 def rescored(
     pictures: Sequence[Picture], found: Sequence[Closer], detail: Detail
-) -> tuple[list[list[Thing]], list[Example]]:
-    """Return each picture's objects with scores of a fit on the others, and all examples."""
+) -> tuple[list[list[Thing]], list[Example], Fits]:
+    """Return each picture's objects with scores of a fit on the others, examples and fits."""
     examples = [
         e
         for i, (p, f) in enumerate(zip(pictures, found, strict=True))
@@ -155,7 +156,7 @@ def rescored(
     ]
     if detail.parts:
         things = [each_once(some) for some in things]
-    return things, examples
+    return things, examples, fits
 
 
 def seen(pictures: Sequence[Picture], things: Sequence[Sequence[Thing]]) -> list[Seen]:
@@ -225,16 +226,18 @@ def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> Det
     alone = [judged(g, p.record.boxes, CLASSES) for g, p in zip(bare, pictures, strict=True)]
     row("bare detector", recall_at(PRECISION, alone), base, "")
     calibration = scope.detail_calibration
+    fits = {p.part: calibration for p in pictures}
     for name, detail in ROWS.items():
         if only and not any(o in name for o in only):
             continue
         found = [closer(model, p, detail) for p in pictures]
-        things, examples = rescored(pictures, found, detail)
+        things, examples, fitted = rescored(pictures, found, detail)
         ratio = cost(scope, pictures[:: max(len(pictures) // 8, 1)], detail)
         row(name, recall_at(PRECISION, seen(pictures, things)), base, f"{ratio:.1f}")
         if name == DEFAULT:
+            fits = fitted
             calibration = fit(examples, pictures="coco, things, pictures kept from training")
-    return counts(model, pictures, bare, calibration)
+    return replace(calibration, unseen=counts(model, pictures, bare, fits))
 
 
 def row(name: str, found: Any, base: Any, ratio: str) -> None:
@@ -259,16 +262,16 @@ def counts(
     model: Remembering,
     pictures: Sequence[Picture],
     bare: Sequence[Sequence[Guess]],
-    calibration: DetailCalibration,
-) -> DetailCalibration:
-    """Print the errors of counts, and return the calibration with `unseen`."""
+    fits: Fits,
+) -> float:
+    """Print the errors of counts, and return the `unseen` that fits all pictures."""
     rows: list[Counted] = []
     for picture, alone in zip(pictures, bare, strict=True):
         asked = asked_counts(picture)
         wanted = replace(DETAIL, reground=False, phrases=tuple(map(plural, asked)))
         found = closer(model, picture, wanted)
         said = model.scope.describe(picture.rgb)
-        things = each_once(scored(found.things, named_in(found), calibration))
+        things = each_once(scored(found.things, named_in(found), fits[picture.part]))
         for label, true in asked.items():
             mine = [t.score for t in things if label in CLASSES.of(t.kind)]
             once = sum(len(e.boxes) for e in said.entities if label in CLASSES.of(e.phrase))
@@ -300,7 +303,7 @@ def counts(
     for name, way in ways.items():
         errors = (statistics.mean(abs(way(r) - r.true) for r in some) for some in kinds.values())
         print(f"| {name} | {' | '.join(f'{e:.2f}' for e in errors)} |", flush=True)
-    return replace(calibration, unseen=unseen_share([(r.mine, r.true) for r in rows]))
+    return unseen_share([(r.mine, r.true) for r in rows])
 
 
 def full_size(folder: Path) -> None:

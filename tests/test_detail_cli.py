@@ -32,7 +32,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for i, path in enumerate(sorted(photos.glob("*.jpg"))[:3]):
         with Image.open(path) as image:
-            image.thumbnail((320, 320))
+            image.thumbnail((480, 480))
             image.convert("RGB").save(folder / f"{2 * i}.png")
             image.convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
                 folder / f"{2 * i + 1}.png"

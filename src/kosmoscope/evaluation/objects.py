@@ -24,6 +24,8 @@ SMALL = 0.04
 RIDGE = 3.0
 """Weight of the squared weights in the fit, against the sum over objects: pictures are few."""
 
+_SEVERAL = 9
+
 Floats = NDArray[np.float64]
 
 
@@ -158,9 +160,18 @@ def number_of(probabilities: Sequence[float], unseen: float) -> int:
 def unseen_share(cases: Sequence[tuple[Sequence[float], int]]) -> float:
     """Return how many there are beside each one expected: what makes the smallest mean error.
 
+    Nobody knows what people will ask for: none, one and several (up to 9) count the same.
+
     Args:
-        cases: the objects' probabilities and the true number, also of kinds that are not there, or
-            whatever is asked for would be found.
+        cases: the objects' probabilities and the true number, also of kinds that are not there.
     """
-    shares = [i / 10 for i in range(31)]
-    return min(shares, key=lambda u: (sum(abs(number_of(p, u) - true) for p, true in cases), u))
+
+    def error(unseen: float) -> float:
+        errors: dict[int, list[int]] = {}
+        for probabilities, true in cases:
+            if true <= _SEVERAL:
+                off = abs(number_of(probabilities, unseen) - true)
+                errors.setdefault(min(true, 2), []).append(off)
+        return sum(sum(some) / len(some) for some in errors.values())
+
+    return min((i / 10 for i in range(31)), key=lambda unseen: (error(unseen), unseen))
