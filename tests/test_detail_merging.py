@@ -76,10 +76,10 @@ def test_what_an_edge_cuts_makes_no_thing_but_speaks_for_its_whole() -> None:
 def test_tiles_mark_what_they_cut_and_what_fills_them() -> None:
     tile = View((0.0, 0.0, 0.6, 0.6))
 
-    def seen(xyxy: XYXY, view: View = tile) -> Sighting:
+    def seen(xyxy: XYXY, view: View = tile, phrase: str = "a car") -> Sighting:
         caption = GroundedCaption(
             ImageInfo("x", 10, 10), "m", "p", "", "a car", "", "", "", "",
-            (Entity("a car", (0, 5), (Box.of(xyxy, (10, 10), 0.5),), 0.8),), (), "stop",
+            (Entity(phrase, (0, 5), (Box.of(xyxy, (10, 10), 0.5),), 0.8),), (), "stop",
         )  # fmt: skip
         (found,) = sightings_of(caption, view, 1, "said")
         return found
@@ -88,6 +88,8 @@ def test_tiles_mark_what_they_cut_and_what_fills_them() -> None:
     assert seen((0.5, 0.1, 1.0, 0.5)).cut
     assert seen((0.05, 0.05, 0.95, 0.95)).cut
     assert not seen((0.0, 0.0, 1.0, 1.0), WHOLE).cut
+    assert seen((0.1, 0.1, 0.5, 0.5), phrase="grass").cut, "a piece of the grass there is"
+    assert not seen((0.1, 0.1, 0.5, 0.5), WHOLE, "grass").cut
     assert seen((0.1, 0.1, 0.5, 0.5)).xyxy == pytest.approx((0.06, 0.06, 0.3, 0.3))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kosmoscope.detail.names import kind_of
+from kosmoscope.detail.names import is_countable, kind_of
 from kosmoscope.detail.settings import MOST_OF_A_TILE
 from kosmoscope.detail.views import View
 from kosmoscope.geometry import XYXY, area
@@ -33,7 +33,7 @@ class Sighting:
     view: int
     """Index of the view; 0 is the whole."""
     cut: bool
-    """An inner edge of the tile cuts it, or it fills most of a tile."""
+    """An inner edge of the tile cuts it, it fills most of a tile, or is of no countable kind."""
     box: Box
     """As it was given, in the frame of the view."""
     caption: tuple[int, int] | None = None
@@ -55,20 +55,22 @@ def sightings_of(
     for number, entity in enumerate(description.entities):
         if not entity.complete:
             continue
+        found = kind_of(entity.phrase) if kind is None else kind
         listed = 1.0
         for n, box in enumerate(entity.boxes):
             listed *= 1.0 if box.listed is None else box.listed
             place = box.refined or box.xyxy
-            cut = not view.is_whole and (view.cuts(place) or area(place) > MOST_OF_A_TILE)
+            # Of what nobody counts, such as grass, a tile shows a piece.
+            piece = area(place) > MOST_OF_A_TILE or not is_countable(found)
             yield Sighting(
-                kind=kind_of(entity.phrase) if kind is None else kind,
+                kind=found,
                 phrase=entity.phrase,
                 xyxy=view.to_whole(place),
                 score=box.score or 0.0,
                 said=(entity.score or 0.0) if how == "said" else None,
                 listed=listed,
                 view=index,
-                cut=cut,
+                cut=not view.is_whole and (piece or view.cuts(place)),
                 box=box,
                 caption=(number, n) if how == "said" and index == 0 else None,
             )
