@@ -49,12 +49,12 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def test_describe_closely(pictures: Path, tmp_path: Path) -> None:
-    file = pictures / "0.png"
+    file = pictures / "2.png"
     call = ("describe", file, "--detail", "2", "--format", "json", *POCKET)
     (found,) = results(run(*call, "--save", tmp_path / "drawn").stdout)
     assert found.entities
     assert {e.source for e in found.entities} <= {"whole", "tile", "regrounded"}
-    assert (tmp_path / "drawn" / "0.jpg").exists()
+    assert (tmp_path / "drawn" / "2.jpg").exists()
     (once,) = results(run("describe", file, "--format", "json", *POCKET).stdout)
     assert once.caption == found.caption
     assert {e.source for e in once.entities} == {None}
