@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from gallery_tab import SPANIELS, ActionChains, JavascriptException, Keys, Tab, phone
 from kosmoscope.gallery import build_gallery
+from kosmoscope.types import Entity
 from test_gallery import HOSTILE, describe, paint
 from test_gallery_masks import masks_of
 
@@ -209,3 +211,35 @@ def test_masks_light_with_their_phrases_and_can_be_hidden(tab: Tab, tmp_path: Pa
 def test_without_masks_there_is_nothing_to_hide(tab: Tab, index: Path) -> None:
     tab.open(index)
     assert not tab.one("#masks").is_displayed()
+
+
+# One look, or every object
+
+
+def test_what_goes_beyond_one_look_can_be_hidden(tab: Tab, tmp_path: Path) -> None:
+    d = describe(paint(tmp_path / "a.png"))
+    house, dogs = d.entities
+    first, second = dogs.boxes
+    dogs = replace(dogs, boxes=(replace(first, source="whole"), replace(second, source="tile")))
+    end = len(d.caption)
+    cars = Entity("cars", (end, end), (replace(first, source="regrounded"),), 0.9, source="tile")
+    index = build_gallery([replace(d, entities=(house, dogs, cars))], tmp_path / "out")
+    tab.open(index)
+    button = tab.one("#closer")
+    assert button.is_displayed()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert len(tab.all(".card g.box")) == 4
+    button.click()
+    assert "closer=0" in tab.hash()
+    assert [b.get_attribute("data-e") for b in tab.all(".card g.box")].count("1") == 1
+    assert len(tab.all(".card g.box")) == 2
+    tab.open(index, "#closer=0")
+    assert tab.one("#closer").get_attribute("aria-pressed") == "false"
+    assert len(tab.all(".card g.box")) == 2
+    tab.press("o")
+    assert len(tab.all(".card g.box")) == 4
+
+
+def test_without_a_detail_pass_there_is_no_switch(tab: Tab, index: Path) -> None:
+    tab.open(index)
+    assert not tab.one("#closer").is_displayed()

@@ -15,6 +15,7 @@ from kosmoscope._version import __version__
 from kosmoscope.errors import InputError, KosmoscopeError, ModelError
 
 if TYPE_CHECKING:
+    from kosmoscope.detail import Count, Detail
     from kosmoscope.engine.options import GenerationOptions
     from kosmoscope.prompts import Prompt
     from kosmoscope.results import Description
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Box",
+    "Count",
     "Description",
+    "Detail",
     "EncodedImage",
     "Entity",
     "EntityFound",
@@ -55,6 +58,10 @@ def __getattr__(name: str) -> Any:
         from kosmoscope import types
 
         return getattr(types, name)
+    if name in ("Count", "Detail"):
+        from kosmoscope import detail
+
+        return getattr(detail, name)
     if name == "Description":
         from kosmoscope.results import Description
 

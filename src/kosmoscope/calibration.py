@@ -10,13 +10,15 @@ Machines", 1999, with two inputs).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kosmoscope.errors import CheckpointError, InputError
 from kosmoscope.files.checked import checked, read_object
 
 CALIBRATION = "calibration.json"
+DETAIL = "detail.json"
 _EDGE = 0.001
 """Scores are taken to lie this far from 0 and 1, where the logit has no end."""
 
@@ -56,6 +58,56 @@ class Calibration:
         if not all(map(math.isfinite, (found.bias, found.phrase, found.box))):
             raise CheckpointError(f"{path}: a weight is not finite")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class DetailCalibration:
+    """Of the detail pass: an object is there with probability 1 / (1 + exp(-(bias + weights x))).
+
+    `detail.json` of a model's folder, fitted as the other on labelled pictures; x are
+    `kosmoscope.detail.merging.features`.
+    """
+
+    bias: float
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """By the features' names; one that is not there counts for nothing."""
+    unseen: float = 0.0
+    """How many objects of a kind there are, on average, beside each one that is expected."""
+    things: int = 0
+    """On how many objects it was fitted; 0: on none, and what it says is no measured share."""
+    pictures: str = ""
+    """On which pictures, in words."""
+
+    def probability(self, features: Mapping[str, float]) -> float:
+        """Return the probability that an object is there, 0..1."""
+        z = self.bias + math.fsum(self.weights.get(n, 0.0) * x for n, x in features.items())
+        return 1 / (1 + math.exp(-min(max(z, -700.0), 700.0)))
+
+    @classmethod
+    def from_file(cls, path: Path) -> DetailCalibration:
+        """Read `detail.json`.
+
+        Raises:
+            CheckpointError: it is not one, or a number is not finite; the message names it.
+        """
+        try:
+            found = checked(read_object(path), cls)
+        except InputError as e:
+            raise CheckpointError(f"{path}: not a calibration of the detail pass: {e}") from e
+        numbers = (found.bias, found.unseen, *found.weights.values())
+        if not all(map(math.isfinite, numbers)) or found.unseen < 0:
+            raise CheckpointError(f"{path}: a weight is not finite, or 'unseen' below 0")
+        return found
+
+
+UNMEASURED = DetailCalibration(
+    bias=-0.6,
+    weights={
+        "whole": 0.4, "tile": 0.2, "said": 0.3, "was_said": 0.5, "listed": 0.2, "ways": 0.5,
+        "named": 0.3, "again": 0.5,
+    },
+)  # fmt: skip
+"""For models that nobody has measured: an order of objects, not a share of right ones."""
 
 
 def logit(score: float) -> float:

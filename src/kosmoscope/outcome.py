@@ -117,4 +117,13 @@ def _box(
     confidence = None
     if context.calibration is not None:
         confidence = context.calibration.confidence(phrase_score, score)
-    return Box.of(xyxy, image_wh, score, refined_xyxy(upper_left, lower_right, side), confidence)
+    refined = refined_xyxy(upper_left, lower_right, side)
+    return Box.of(xyxy, image_wh, score, refined, confidence, _listed(context, tokens, index))
+
+
+def _listed(context: Context, tokens: Sequence[Token], index: int) -> float | None:
+    """Return the probability with which a box was gone on to; None for a list's first."""
+    before = tokens[index - 1] if index else None
+    if before is None or before.id != context.tokenizer.tokens.delimiter:
+        return None
+    return None if before.logprob is None else math.exp(before.logprob)

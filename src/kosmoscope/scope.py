@@ -6,12 +6,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
+from kosmoscope.calibration import UNMEASURED
 from kosmoscope.engine.batch import Clock, Request
-from kosmoscope.engine.core import Engine, PictureState, PromptIds
+from kosmoscope.engine.core import Engine, PromptIds
 from kosmoscope.engine.generate import generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
 from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
@@ -23,17 +27,8 @@ from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
 from kosmoscope.outcome import Context
-from kosmoscope.prompts import (
-    CompiledPrompt,
-    Prompt,
-    ask_prompt,
-    describe_prompt,
-    ground_prompt,
-    refer_prompt,
-)
+from kosmoscope.prompts import CompiledPrompt, Prompt
 from kosmoscope.results import Description
-from kosmoscope.segment import Segmentation, Segmenter
-from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.store.convert import load_model
 from kosmoscope.store.installed import cached, known_name
 from kosmoscope.telling import EntityFound as EntityFound
@@ -42,20 +37,8 @@ from kosmoscope.telling import Finished as Finished
 from kosmoscope.telling import TextDelta as TextDelta
 from kosmoscope.tokens import Tokenizer
 from kosmoscope.types import ImageInfo, Timing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EncodedImage:
-    """A picture that the model has looked at: ask it anything, as often as you like.
-
-    A value: keep it, share it between threads, pass it wherever a picture is taken. At Kosmos-2's
-    size it holds 26 MB.
-    """
-
-    info: ImageInfo
-    state: PictureState = field(repr=False)
-    timing: Timing = field(default_factory=Timing)
-
+from kosmoscope.verbs import EncodedImage as EncodedImage
+from kosmoscope.verbs import Verbs
 
 _BEST = "kosmos-2"
 
@@ -112,7 +95,7 @@ def load(
     return Scope(converted, threads=threads, limits=limits)
 
 
-class Scope:
+class Scope(Verbs):
     """A loaded model. Safe to use from several threads.
 
     Wherever an image is taken: a path, bytes, an open binary file, a PIL image, an array
@@ -130,6 +113,8 @@ class Scope:
         self.precision = converted.precision
         self.source_sha256 = converted.manifest.source_sha256[:16]
         """First digits of the hash of the checkpoint that it was converted from."""
+        self.threads = self.engine.threads
+        self.detail_calibration = converted.detail or UNMEASURED
         self.calibration = converted.calibration
         """How often boxes are right, as measured; None where nobody has."""
         self.limits = limits or Limits()
@@ -153,6 +138,21 @@ class Scope:
         """
         return self._seen(image, name)
 
+    def look(self, rgb: NDArray[np.uint8], info: ImageInfo) -> EncodedImage:
+        """Look at pixels that are upright already, (H, W, 3), to ask about them many times."""
+        began = time.perf_counter()
+        pixels = pixel_tensor(rgb, self.pixel_spec)
+        read = time.perf_counter()
+        state = self.engine.encode(pixels)
+        done = time.perf_counter()
+        timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
+        return EncodedImage(info, state, timing)
+
+    @property
+    def seen_px(self) -> int:
+        """The longer side of what the model sees, in pixels."""
+        return max(self.pixel_spec.size_wh)
+
     def _seen(
         self, image: ImageSource | EncodedImage, name: str | None = None, *, once: bool = False
     ) -> EncodedImage:
@@ -166,107 +166,6 @@ class Scope:
         done = time.perf_counter()
         timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
         return EncodedImage(picture.info, state, timing)
-
-    def describe(
-        self,
-        image: ImageSource | EncodedImage,
-        prompt: str | None = None,
-        *,
-        grounded: bool = True,
-        tagged: bool = False,
-        **options: Unpack[GenerationKeywords],
-    ) -> Description:
-        """Describe a picture, with boxes for the phrases.
-
-        Args:
-            image: the picture.
-            prompt: "brief" (the default), "detailed", or how the text should begin; transformers'
-                ``<grounding>`` may stand in front.
-            grounded: ask for boxes.
-            tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
-            options: of the generation.
-
-        Raises:
-            ImageError, PromptError, OptionError: see `kosmoscope.errors`.
-        """
-        asked = describe_prompt(image, prompt, grounded=grounded, tagged=tagged)
-        return self.complete([asked], **options)[0]
-
-    def ground(
-        self, image: ImageSource | EncodedImage, phrase: str, **options: Unpack[GenerationKeywords]
-    ) -> Description:
-        """Find a phrase in a picture: the result's first entity is the phrase with its boxes."""
-        return self.complete([ground_prompt(image, phrase)], **options)[0]
-
-    def refer(
-        self,
-        image: ImageSource | EncodedImage,
-        box: Sequence[float],
-        **options: Unpack[GenerationKeywords],
-    ) -> Description:
-        """Say what is in a box (normalised xyxy). Raises `BoxError` for an unusable box."""
-        return self.complete([refer_prompt(image, box)], **options)[0]
-
-    def ask(
-        self,
-        image: ImageSource | EncodedImage,
-        question: str,
-        box: Sequence[float] | None = None,
-        *,
-        grounded: bool = True,
-        **options: Unpack[GenerationKeywords],
-    ) -> Description:
-        """Answer a question; the caption is the answer alone.
-
-        Args:
-            image: the picture.
-            question: in plain words; with a box, square brackets mark the phrase that it belongs
-                to: "Where is [the fire] next to?".
-            box: normalised xyxy of what the question is about.
-            grounded: ask for boxes in the answer.
-            options: of the generation.
-        """
-        return self.complete([ask_prompt(image, question, box, grounded=grounded)], **options)[0]
-
-    def segment(
-        self,
-        image: ImageSource,
-        prompt: str | None = None,
-        *,
-        phrase: str | None = None,
-        segmenter: Segmenter | str | Path = CLASSICAL,
-        regions: bool = False,
-        **options: Unpack[GenerationKeywords],
-    ) -> Segmentation:
-        """Describe a picture, or find a phrase in it, and turn the boxes into pixels.
-
-        Args:
-            image: the picture.
-            prompt: as for `describe`.
-            phrase: find this instead.
-            segmenter: what `load_segmenter` takes (it stays loaded), or what it returned.
-            regions: divide what nobody named into unnamed coherent regions.
-            options: of the generation.
-
-        Raises:
-            ImageError, PromptError, OptionError: see `kosmoscope.errors`.
-            KosmoscopeError: the segmenter's library is not installed.
-        """
-        if phrase is not None and prompt is not None:
-            raise OptionError("a picture is segmented by a prompt or by a phrase, not by both")
-        picture = read_image(image, limits=self.limits)
-        if phrase is None:
-            said = self.describe(picture.rgb, prompt, **options)
-        else:
-            said = self.ground(picture.rgb, phrase, **options)
-        return segment_description(
-            said,
-            picture.rgb,
-            picture.rgb_info,
-            segmenter,
-            regions=regions,
-            threads=self.engine.threads,
-        )
 
     def settled(self, options: GenerationOptions) -> GenerationOptions:
         """Return the options with the model's own values where none were given."""

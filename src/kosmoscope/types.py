@@ -25,6 +25,8 @@ SCHEMA_VERSION = 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 FinishReason = Literal["stop", "length", "complete"]
+Source = Literal["whole", "tile", "regrounded"]
+"""Of a detail pass: from the text about the whole, from a tile, from asking the whole again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class Box:
     confidence: float | None = None
     """0..1: how often boxes like this one, of phrases like this one, are right, as measured on
     labelled pictures (`kosmoscope.calibration`); None where nobody has measured the model."""
+    listed: float | None = None
+    """0..1: how likely the model held it that after the box before there is another of the same
+    phrase. None for the first box of a phrase, and where it was not generated."""
+    source: Source | None = None
+    """Where a detail pass has it from; None without one."""
 
     @property
     def shown_score(self) -> float | None:
@@ -70,9 +77,10 @@ class Box:
         score: float | None = None,
         refined: XYXY | None = None,
         confidence: float | None = None,
+        listed: float | None = None,
     ) -> Box:
         """Build a box from normalised corners and the picture's (width, height) in pixels."""
-        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined, confidence)
+        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined, confidence, listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +90,21 @@ class Entity:
     phrase: str
     """The phrase without surrounding space; empty where boxes came without a phrase."""
     span: tuple[int, int]
-    """``caption[start:end] == phrase``."""
+    """``caption[start:end] == phrase``; empty for a phrase that the caption does not have."""
     boxes: tuple[Box, ...] = ()
     """No box: the phrase was marked but not located. Several: one phrase, several instances."""
     score: float | None = None
     """0..1: geometric mean of the probabilities of the phrase's tokens; None if given."""
     complete: bool = True
     """False: the output was cut off inside this entity."""
+    source: Source | None = None
+    """Who named it, after a detail pass: the text about the whole, one about a tile, or whoever
+    asked. None without one."""
+    count: int | None = None
+    """How many there are, as a detail pass finds, seen or not; None without one, and for what
+    nobody counts."""
+    count_confidence: float | None = None
+    """0..1: how likely it is exactly that number; None where nobody has measured the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +170,7 @@ class GroundedCaption:
         at = 0
         for entity in sorted(self.entities, key=lambda e: e.span):
             start, end = entity.span
-            if not at <= start <= end <= len(self.caption):
+            if not at <= start <= end <= len(self.caption) or (start == end and entity.phrase):
                 continue
             if start > at:
                 yield self.caption[at:start], None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kosmoscope.batch.sources import Source, problem_text
 from kosmoscope.errors import ImageError, InputError
@@ -35,6 +36,8 @@ class Decoded:
     """(3, S, S), float32."""
     seconds: float
     kept: object
+    rgb: NDArray[np.uint8] | None = None
+    """(H, W, 3), where parts of it are looked at: large enough for those, no larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,18 @@ class Failed:
     """Set where there is a result, and something else failed."""
 
 
-def decode(source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None) -> Decoded | Failed:
-    """Read, hash, decode and squash one picture."""
+def decode(
+    source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None, tiles: int = 0
+) -> Decoded | Failed:
+    """Read, hash, decode and squash one picture.
+
+    Args:
+        source: where it is.
+        limits: of what is read.
+        spec: what the model sees.
+        keep: what is kept of it for others.
+        tiles: along its longer side that are looked at too; 0: none, and no pixels are kept.
+    """
     if source.problem:
         return Failed(source, InputError.__name__, problem_text(source))
     began = time.perf_counter()
@@ -59,7 +72,9 @@ def decode(source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None) -
         # The file is read once: the digest is of the very bytes that are described.
         data = _read(source, limits)
         sha256 = hashlib.sha256(data).hexdigest()
-        picture = read_image(data, name=source.path, limits=limits, at_least_wh=_enough(spec))
+        picture = read_image(
+            data, name=source.path, limits=limits, at_least_wh=_enough(spec, tiles)
+        )
         # What is kept is for people to look at. The model sees the same with and without it.
         whole = picture
         if keep is not None and picture.reduced:
@@ -69,7 +84,8 @@ def decode(source: Source, limits: Limits, spec: PixelSpec, keep: Keep | None) -
     pixels = pixel_tensor(picture.rgb, spec)
     seconds = time.perf_counter() - began
     kept = None if keep is None else keep(whole)
-    return Decoded(source, sha256, picture.info, pixels, seconds, kept)
+    rgb = _no_larger(picture.rgb, max(_enough(spec, tiles))) if tiles else None
+    return Decoded(source, sha256, picture.info, pixels, seconds, kept, rgb)
 
 
 def content_sha(source: Source, limits: Limits) -> bytes | None:
@@ -84,7 +100,17 @@ def _read(source: Source, limits: Limits) -> bytes:
     return contents(source.stream or source.path, source.path, limits)[1]
 
 
-def _enough(spec: PixelSpec) -> tuple[int, int]:
-    """Width and height from which a picture loses nothing that the model would be shown."""
-    width, height = spec.size_wh
+def _enough(spec: PixelSpec, tiles: int = 0) -> tuple[int, int]:
+    """Width and height from which a picture loses nothing that the model would be shown, or
+    shown of one of so many tiles a side."""
+    width, height = (side * max(tiles, 1) for side in spec.size_wh)
     return math.ceil(_SPARE * width), math.ceil(_SPARE * height)
+
+
+def _no_larger(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return a picture at a half, a third ... of its size, its longer side still `side` or more.
+
+    Some thirty pictures are in memory at a time.
+    """
+    factor = max(rgb.shape[:2]) // side
+    return np.asarray(Image.fromarray(rgb).reduce(factor)) if factor > 1 else rgb

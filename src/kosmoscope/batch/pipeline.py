@@ -16,10 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kosmoscope.batch.decoding import Decoded, Failed, Keep, content_sha, decode
 from kosmoscope.batch.sources import Source
+from kosmoscope.detail import Detail, Looked, Subject
+from kosmoscope.detail.settings import MAX_TILES
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.engine.sessions import thread_count
 from kosmoscope.errors import ImageError
@@ -47,6 +52,21 @@ class PictureTask(Protocol):
     def prompt(self, image: Any) -> Prompt:
         """Return the prompt for an encoded picture; any other stands for one that is not known."""
         ...
+
+
+@runtime_checkable
+class CloserTask(PictureTask, Protocol):
+    """A question that may want every object."""
+
+    @property
+    def detail(self) -> Detail | None:
+        """How closely to look; None for the whole alone."""
+        ...
+
+
+def detail_of(task: PictureTask) -> Detail | None:
+    """Return how closely a task looks; None for the whole alone."""
+    return task.detail if isinstance(task, CloserTask) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +135,7 @@ def describe_pictures(
     on_picture: OnPicture | None = None,
     keep: Keep | None = None,
     generate: Generate | None = None,
+    on_look: Callable[[Looked], object] | None = None,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
     guard: Guard = lambda work: work(),
@@ -130,13 +151,16 @@ def describe_pictures(
         on_picture: called on the writer's thread with each new result before the sink takes it.
             An `ImageError` of its is the sink's to report, any other error stops all.
         keep: called on a decoding thread with each decoded picture.
-        generate: answers prompts, instead of `scope.complete`.
+        generate: answers prompts, instead of `scope.complete`; not those of a detail pass.
+        on_look: called after each look of a detail pass.
         batch_size: pictures that are generated together.
         decoders: threads that decode; None for one per processor.
         guard: calls the model, which it may leave in the middle.
     """
-    describer = Describer(scope, tasks, options, generate)
-    read = partial(decode, limits=scope.limits, spec=scope.pixel_spec, keep=keep)
+    describer = Describer(scope, tasks, options, generate, on_look)
+    closer = [detail for task in tasks if (detail := detail_of(task)) is not None]
+    tiles = max((MAX_TILES if d.tiles is None else d.tiles for d in closer), default=0)
+    read = partial(decode, limits=scope.limits, spec=scope.pixel_spec, keep=keep, tiles=tiles)
     check = partial(content_sha, limits=scope.limits)
     writer = _Writer(sink, on_picture)
     pool = ThreadPoolExecutor(thread_count(decoders), "kosmoscope-decoder")
@@ -201,6 +225,7 @@ class Describer:
         tasks: asked about every picture.
         options: of the generation.
         generate: answers prompts, instead of `scope.complete`.
+        on_look: called after each look of a detail pass.
     """
 
     def __init__(
@@ -209,7 +234,9 @@ class Describer:
         tasks: Sequence[PictureTask],
         options: GenerationOptions,
         generate: Generate | None = None,
+        on_look: Callable[[Looked], object] | None = None,
     ) -> None:
+        self._options, self._on_look = options, on_look
         self._scope = scope
         self._tasks = tuple(tasks)
         self._generate: Generate = generate or (lambda prompts: scope.complete(prompts, options))
@@ -236,16 +263,30 @@ class Describer:
 
     def complete(self, pictures: Sequence[Decoded]) -> list[tuple[Description, ...]]:
         """Return the answers to all tasks for each picture."""
+        if not pictures:
+            return []
         images = [self._encoded(picture) for picture in pictures]
-        found: list[list[Description]] = [[] for _ in images]
-        step = max(1, TOGETHER // max(1, len(images)))
-        for i in range(0, len(self._tasks) if images else 0, step):
-            tasks = self._tasks[i : i + step]
+        found: list[dict[str, Description]] = [{} for _ in images]
+        plain = [task for task in self._tasks if detail_of(task) is None]
+        step = max(1, TOGETHER // len(images))
+        for i in range(0, len(plain), step):
+            tasks = plain[i : i + step]
             prompts = [task.prompt(image) for image in images for task in tasks]
-            results = self._generate(prompts)
-            for n, of_one in enumerate(found):
-                of_one += results[n * len(tasks) : (n + 1) * len(tasks)]
-        return [tuple(of_one) for of_one in found]
+            results = iter(self._generate(prompts))
+            for of_one in found:
+                of_one |= {task.key: next(results) for task in tasks}
+        for task in self._tasks:
+            if (detail := detail_of(task)) is not None:
+                subjects = [
+                    Subject(_pixels(picture), picture.info, task.prompt, image)
+                    for picture, image in zip(pictures, images, strict=True)
+                ]
+                closer = self._scope.describe_closely(
+                    subjects, detail, self._options, self._on_look
+                )
+                for of_one, description in zip(found, closer, strict=True):
+                    of_one[task.key] = description
+        return [tuple(of_one[task.key] for task in self._tasks) for of_one in found]
 
     def _encoded(self, picture: Decoded) -> EncodedImage:
         began = time.perf_counter()
@@ -253,6 +294,11 @@ class Describer:
         spent = time.perf_counter() - began
         timing = Timing(preprocess=picture.seconds, encode=spent, total=picture.seconds + spent)
         return EncodedImage(picture.info, state, timing)
+
+
+def _pixels(picture: Decoded) -> NDArray[np.uint8]:
+    assert picture.rgb is not None, "pixels are kept where a task looks closely"
+    return picture.rgb
 
 
 class _Writer:

@@ -35,7 +35,8 @@ def differences(
     had = run.get("model", {})
     if any(had.get(n) != model[n] for n in ("source_sha256", "precision") if n in model):
         parts.append(f"the model was {_called(had)}, is now {_called(model)}")
-    old, new = run.get("options", {}), as_json(options)
+    # An option that is newer than the folder is what it was before it could be chosen.
+    old, new = as_json(GenerationOptions()) | run.get("options", {}), as_json(options)
     parts += [
         f"{name} was {old.get(name)!r}, is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from kosmoscope.batch.pipeline import PictureTask
+from kosmoscope.detail import Detail
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt
 from kosmoscope.scope import Scope
@@ -28,6 +29,8 @@ class Task:
     """Ask for boxes. A phrase is always asked for with boxes."""
     tagged: bool = False
     """The text has tags, as for transformers, which say whether boxes are wanted."""
+    detail: Detail | None = None
+    """Look for every object as well; only of a description with boxes."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("describe", "ground", "ask"):
@@ -38,10 +41,17 @@ class Task:
             raise OptionError("grounding a phrase without boxes asks for nothing")
         if self.tagged and (self.kind != "describe" or not self.grounded):
             raise OptionError("only a description can be tagged, and its tags say the rest")
+        if self.detail is not None and (self.kind != "describe" or not self.grounded):
+            raise OptionError("detail goes with a description that has boxes")
 
     @classmethod
     def describe(
-        cls, prompt: str = "brief", *, grounded: bool = True, tagged: bool = False
+        cls,
+        prompt: str = "brief",
+        *,
+        grounded: bool = True,
+        tagged: bool = False,
+        detail: int | str | Detail | None = None,
     ) -> Task:
         """Describe: "brief", "detailed", or how the text should begin.
 
@@ -49,8 +59,10 @@ class Task:
             prompt: as `Scope.describe` takes it.
             grounded: ask for boxes.
             tagged: the prompt has tags, as for transformers; never with a stranger's text in it.
+            detail: look for every object, as `Scope.describe` takes it.
         """
-        return cls("describe", prompt, grounded, tagged)
+        closer = None if detail is None else Detail.of(detail)
+        return cls("describe", prompt, grounded, tagged, closer)
 
     @classmethod
     def ground(cls, phrase: str) -> Task:
@@ -67,8 +79,13 @@ class Task:
         """A name for records and files: lower-case ASCII, the same in every run.
 
         "brief", "detailed", or the kind, the words and 8 digits of a hash, such as
-        "ground-a-red-car-1f2e3d4c"; with "-plain" where no boxes are asked for, and "-tagged".
+        "ground-a-red-car-1f2e3d4c"; with "-plain" where no boxes are asked for, "-tagged", and
+        "-detail-2".
         """
+        return self._asked + ("" if self.detail is None else f"-{self.detail.key}")
+
+    @property
+    def _asked(self) -> str:
         plain = "-tagged" if self.tagged else "" if self.grounded else "-plain"
         if self.kind == "describe" and self.text in _NAMED and not self.tagged:
             return self.text + plain
@@ -86,7 +103,10 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the key."""
-        return {"key": self.key, **asdict(self)}
+        found = {"key": self.key, **asdict(self)}
+        if self.detail is None:
+            del found["detail"]
+        return found
 
 
 def checked(tasks: Sequence[Task]) -> tuple[Task, ...]:

@@ -10,6 +10,7 @@ import typer
 
 from kosmoscope._version import __version__
 from kosmoscope.cli import (
+    count_command,
     describe_command,
     evaluate_command,
     info,
@@ -58,6 +59,7 @@ app.callback(invoke_without_command=True, help=help_text(kosmoscope))(kosmoscope
 for group in (
     describe_command,
     question_commands,
+    count_command,
     segment_command,
     use_results,
     models,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kosmoscope.cli.annotated import Annotator, ImageFormat, ImageFormatOption
+from kosmoscope.cli.detail_options import DetailOptions
 from kosmoscope.cli.folder_options import FolderOptions
 from kosmoscope.cli.model_options import ModelOptions, PictureOptions
 from kosmoscope.cli.options import Format, FormatOption, NoBoxes, add_commands, changed_flags
@@ -77,6 +78,7 @@ def describe(
         ),
     ] = None,
     image_format: ImageFormatOption = ImageFormat.JPG,
+    closer: DetailOptions = DetailOptions(),
     folder: FolderOptions = FolderOptions(),
     pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
@@ -93,6 +95,7 @@ def describe(
     [cyan]kosmoscope describe photo.jpg[/]
     [cyan]kosmoscope describe --prompt detailed --max-new-tokens 256 photo.jpg[/]
     [cyan]kosmoscope describe --prompt "The two people are" photo.jpg --save annotated[/]
+    [cyan]kosmoscope describe --detail 2 street.jpg --save annotated[/]
     [cyan]kosmoscope describe --format json *.jpg > captions.jsonl[/]
     [cyan]kosmoscope describe photos -o out --prompt brief --ground "a dog" --gallery[/]
     [cyan]curl -s https://example.org/photo.jpg | kosmoscope describe -[/]
@@ -107,13 +110,21 @@ def describe(
         raise OptionError(f"{flag} goes with --output FOLDER")
     if tagged and (no_boxes or not prompt):
         raise OptionError("--tagged goes with --prompt, whose tags say whether boxes are wanted")
+    detail = closer.detail()
+    if detail is not None and no_boxes:
+        raise OptionError("--detail is about boxes; it goes without --no-boxes")
+    if detail is not None and (ground or ask) and not prompt:
+        raise OptionError("--detail goes with descriptions; add --prompt brief for one")
     from kosmoscope.batch import Task
 
     grounded = not no_boxes
-    tasks = [Task.describe(text, grounded=grounded, tagged=tagged) for text in prompt or ()]
+    tasks = [
+        Task.describe(text, grounded=grounded, tagged=tagged, detail=detail)
+        for text in prompt or ()
+    ]
     tasks += [Task.ground(phrase) for phrase in ground or ()]
     tasks += [Task.ask(question, grounded=grounded) for question in ask or ()]
-    tasks = tasks or [Task.describe(grounded=grounded)]
+    tasks = tasks or [Task.describe(grounded=grounded, detail=detail)]
     model = model.quietly(folder.quiet)
     if output is not None:
         from kosmoscope.cli.describe_folder import describe_folder

@@ -209,6 +209,11 @@ declare(
         "0 is off. What the model's files say unless given: kosmos-2's 3.",
         "--no-repeat-ngram",
     ),
+    another=Flag(
+        "After a box, go on to another one of its phrase from this probability on that there is "
+        "one, 0 to 1; 0.5 is what the model finds likelier."
+    ),
+    max_boxes=Flag("No more boxes of one phrase than so many; 0 is off."),
     constrained=Flag(
         "Let the model write malformed tags and boxes too, as transformers does.",
         "--unconstrained", inverted=True,

@@ -18,7 +18,7 @@ from rich.text import Text
 from kosmoscope.batch import BATCH_SIZE, PictureDone, Sink, Source, Task, describe_pictures
 from kosmoscope.batch.decoding import Failed
 from kosmoscope.batch.passed import PassedOver
-from kosmoscope.batch.pipeline import PictureTask
+from kosmoscope.batch.pipeline import PictureTask, detail_of
 from kosmoscope.batch.tasks import check_prompts
 from kosmoscope.cli import render, terminal
 from kosmoscope.cli.annotated import Annotator
@@ -26,6 +26,7 @@ from kosmoscope.cli.exit_codes import FAILED
 from kosmoscope.cli.model_options import ModelOptions, PictureOptions, naming_options
 from kosmoscope.cli.options import Format
 from kosmoscope.cli.picture_sources import STDIN, STDIN_NAME, check_stdin, expanded
+from kosmoscope.cli.progress import Looks
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.files.text import one_line
 from kosmoscope.images import Limits
@@ -126,18 +127,21 @@ def print_descriptions(
     check_prompts(scope, tasks)
     watched = format is Format.TEXT and terminal.is_terminal(sys.stdout)
     # Somebody who watches sees a single text grow; beams have none until the end.
-    growing = watched and len(found) == len(tasks) == generation.num_beams == 1
+    closely = any(detail_of(task) is not None for task in tasks)
+    growing = watched and len(found) == len(tasks) == generation.num_beams == 1 and not closely
     sink = Printed(format, show, files=annotator is not None)
-    describe_pictures(
-        scope,
-        _opened(found, limits, annotator),
-        tasks,
-        generation,
-        sink,
-        on_picture=None if annotator is None else annotator.draw_all,
-        generate=partial(_shown_growing, scope, generation) if growing else None,
-        batch_size=1 if watched else BATCH_SIZE,
-    )
+    with Looks(quiet=model.quiet or not closely) as looks:
+        describe_pictures(
+            scope,
+            _opened(found, limits, annotator),
+            tasks,
+            generation,
+            sink,
+            on_picture=None if annotator is None else annotator.draw_all,
+            generate=partial(_shown_growing, scope, generation) if growing else None,
+            on_look=looks,
+            batch_size=1 if watched else BATCH_SIZE,
+        )
     if passed and not model.quiet:
         terminal.note(str(passed))
     if sink.failed:

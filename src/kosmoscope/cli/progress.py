@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from kosmoscope.batch import Progress
+    from kosmoscope.detail import Looked
 
 _LINE_SECONDS = 10.0
 
@@ -127,6 +128,25 @@ class _Bar(_Shown):
 
     def move(self, done: int, total: int | None, about: str = "") -> None:
         self._progress.update(self._task, completed=done, total=total, about=about)
+
+
+class Looks(_Shown):
+    """Looks at parts of pictures; call it after each. A terminal gets a spinner, a log nothing."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._spinner: _Spinner | None = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and terminal.is_terminal(sys.stderr):
+            self._spinner = self._stack.enter_context(_Spinner("looking"))
+        return self
+
+    def __call__(self, look: Looked) -> None:
+        """A look is done."""
+        if self._spinner is not None:
+            self._spinner.say(f"look {look.looks} of {look.planned}")
 
 
 class Counter(_Shown):

@@ -40,7 +40,7 @@ def caption(result: Description) -> Text:
     text, at = Text(), 0
     for number, entity in sorted(enumerate(result.entities, 1), key=lambda e: e[1].span):
         start, stop = entity.span
-        if start < at:
+        if start < at or (start == stop and entity.phrase):
             continue
         text.append(one_line(result.caption[at:start]))
         text.append(one_line(result.caption[start:stop]), f"bold {_colour(number)}")

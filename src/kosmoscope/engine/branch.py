@@ -148,9 +148,33 @@ class Branch:
         banned = forbidden_repeats(engine, options, self.history, words_only=words)
         if self.generated < options.min_new_tokens:
             banned = [*banned, *engine.stops]
-        index = pick(forbid(scores, banned), options, self.rng)
+        index = self._listed(engine, scores)
+        if index is None:
+            index = pick(forbid(scores, banned), options, self.rng)
         token = scores.token(index)
         return token, float(log_softmax(scores.logits)[index]), corner(engine, scores, token)
+
+    def _listed(self, engine: Engine, scores: Scores) -> int | None:
+        """Return the index of the delimiter or of the list's end, where options decide on it."""
+        options = self.options
+        if self.state is None or self.state.place is not Place.AFTER_BOX or scores.ids is None:
+            return None
+        if options.another == 0.5 and not options.max_boxes:
+            return None
+        ids = scores.ids.tolist()
+        end, more = ids.index(engine.tokens.object_close), ids.index(engine.tokens.delimiter)
+        full = options.max_boxes and self._boxes(engine) >= options.max_boxes
+        chance = float(np.exp(log_softmax(scores.logits)[more]))
+        return int(end if full or chance <= options.another else more)
+
+    def _boxes(self, engine: Engine) -> int:
+        """Return how many boxes the list has that is being written."""
+        count = 1
+        for token in reversed(self.history):
+            if token == engine.tokens.object_open:
+                break
+            count += token == engine.tokens.delimiter
+        return count
 
     def _advance(
         self, engine: Engine, token: int, logprob: float, place: Corner | None

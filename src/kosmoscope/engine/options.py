@@ -45,6 +45,12 @@ class GenerationOptions:
     """End (finish reason "stop") when the generated tokens end with one of these."""
     stop_after_entities: int = 0
     """End (finish reason "complete") after so many closed ``</object>``; 0 is off."""
+    another: float = 0.5
+    """After a box, go on to another one of its phrase where the model gives that more than this
+    probability; 0.5 is what it finds likelier, 1 never goes on, 0 almost always. Greedy and
+    constrained only."""
+    max_boxes: int = 0
+    """No more boxes of one phrase than so many; 0 is off. Greedy and constrained only."""
     constrained: bool = True
     """Keep to well-formed grounded text. False gives the model's raw freedom, token for token
     what transformers generates."""
@@ -57,6 +63,8 @@ class GenerationOptions:
         if self.no_repeat_ngram_size is not None:
             self._integer("no_repeat_ngram_size", 0, 1024)
         self._integer("stop_after_entities", 0, MAX_NEW_TOKENS)
+        self._integer("max_boxes", 0, 1024)
+        self._number("another", 0.0, 1.0)
         self._number("temperature", 0.0, 100.0)
         self._number("top_p", 1e-6, 1.0)
         self._number("length_penalty", -10.0, 10.0)
@@ -64,6 +72,9 @@ class GenerationOptions:
             raise OptionError("num_beams and temperature exclude each other: beams are not drawn")
         if self.top_p < 1 and self.temperature == 0:
             raise OptionError("top_p needs a temperature above 0: without one nothing is drawn")
+        listing = self.another != 0.5 or self.max_boxes
+        if listing and (self.num_beams > 1 or self.temperature > 0 or not self.constrained):
+            raise OptionError("another and max_boxes need greedy, constrained decoding")
         for name in ("early_stopping", "constrained"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; expected True or False")
@@ -114,4 +125,6 @@ class GenerationKeywords(TypedDict, total=False):
     no_repeat_ngram_size: int | None
     stop_sequences: tuple[tuple[int, ...], ...]
     stop_after_entities: int
+    another: float
+    max_boxes: int
     constrained: bool

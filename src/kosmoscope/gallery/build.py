@@ -110,6 +110,7 @@ def build_gallery(
             "prompts": list(collected.prompts.strings),
             "models": list(collected.models.strings),
             "masks": collected.masks,
+            "closer": collected.closer,
             "version": __version__,
         }
         page = make_page(title, meta, rows)

@@ -5,9 +5,10 @@ is an array, since keys would be most of the data:
 
     picture  [id, name, width, height, thumbnail, href, problem, entries]
     entry    [prompt, model, finish, caption, notes, entities]      (indices into the tables)
-    entity   [start, end, phrase, colour, score, cut, boxes, mask]  (UTF-16 offsets)
+    entity   [start, end, phrase, colour, score, cut, boxes, mask, own]  (UTF-16 offsets)
     boxes    x1, y1, x2, y2, score, x1, ... flat                    (ten-thousandths, per mille)
-    mask     an SVG path, see `outlines`; absent where there is none
+    mask     an SVG path, see `outlines`; absent or "" where there is none
+    own      so many of the boxes are of one look, the first ones; absent where all are
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from kosmoscope.gallery.outlines import Outlines
 from kosmoscope.geometry import check_xyxy_norm
 from kosmoscope.types import Box, Entity, GroundedCaption
 
+_UNMASKED = 7
+"""Values of an entity without a mask."""
 NORM_STEPS = 10_000
 SCORE_STEPS = 1_000
 
@@ -72,6 +75,8 @@ class Collected:
     models: Table = field(default_factory=Table)
     masks: bool = False
     """Some entity has one."""
+    closer: bool = False
+    """Some box is of a detail pass, beyond one look."""
 
 
 def collect(
@@ -140,6 +145,11 @@ def _entry(
         if same and d.entities[index].boxes:
             entities[index].append(path)
             out.masks = True
+    for row, entity in zip(entities, d.entities, strict=True):
+        own = sum(box.source in (None, "whole") for box in entity.boxes)
+        if own < len(entity.boxes):
+            row += ["", own] if len(row) == _UNMASKED else [own]
+            out.closer = True
     prompt = out.prompts.index(d.prompt)
     model = out.models.index(f"{d.model} {d.precision}".strip())
     return [prompt, model, d.finish_reason, d.caption, notes, entities]

@@ -4,6 +4,7 @@
 
     kosmoscope.json            the manifest, written last
     config.json tokenizer.json preprocessor_config.json [generation_config.json] [calibration.json]
+    [detail.json]
     vision.onnx  vision.data   pixels -> image embeddings
     decoder.onnx decoder.data  rows -> hidden states
     head.onnx    head.data     hidden states -> logits
@@ -16,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kosmoscope.calibration import CALIBRATION, Calibration
+from kosmoscope.calibration import CALIBRATION, DETAIL, Calibration, DetailCalibration
 from kosmoscope.errors import CheckpointError
 from kosmoscope.files.checked import read_object
 from kosmoscope.model.config import ModelConfig, no_repeat_ngram_size
@@ -38,6 +39,7 @@ class Converted:
     no_repeat_ngram_size: int = 0
     """No run of so many tokens twice in a text, unless the caller says otherwise; 0 is off."""
     calibration: Calibration | None = None
+    detail: DetailCalibration | None = None
 
     @property
     def precision(self) -> Precision:
@@ -55,7 +57,9 @@ class Converted:
         stops, no_repeat = generation_defaults(folder, config)
         measured = folder / CALIBRATION
         calibration = Calibration.from_file(measured) if measured.exists() else None
-        return cls(folder, manifest, config, stops, no_repeat, calibration)
+        closer = folder / DETAIL
+        detail = DetailCalibration.from_file(closer) if closer.exists() else None
+        return cls(folder, manifest, config, stops, no_repeat, calibration, detail)
 
 
 def generation_defaults(folder: Path, config: ModelConfig) -> tuple[frozenset[int], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kosmoscope.calibration import CALIBRATION
+from kosmoscope.calibration import CALIBRATION, DETAIL
 from kosmoscope.model.names import EMBEDDINGS, GENERATION, TOKENIZER
 from kosmoscope.store.kind import CONFIG, PREPROCESSOR, ModelKind, Step
 from kosmoscope.store.manifest import Manifest
@@ -31,7 +31,7 @@ KOSMOS2: ModelKind[Converted] = ModelKind(
     name="kosmos-2",
     title="Kosmos-2",
     files=(CONFIG, TOKENIZER, PREPROCESSOR),
-    optional=(GENERATION, CALIBRATION),
+    optional=(GENERATION, CALIBRATION, DETAIL),
     graphs=("vision.onnx", "decoder.onnx", "head.onnx", "structure.onnx", EMBEDDINGS),
     precisions=("fp32", "int8", "int4"),
     default="int8",

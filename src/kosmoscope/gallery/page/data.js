@@ -16,11 +16,12 @@ function readBoxes(flat) {
   return boxes;
 }
 
-function readEntity([start, end, extra, colour, score, cut, boxes, mask], n, caption) {
+function readEntity([start, end, extra, colour, score, cut, boxes, mask, own], n, caption) {
   const phrase = start < 0 ? extra : caption.slice(start, end);
   return {
     n, start, end, phrase, key: fold(phrase), colour: `#${colour}`, cut: Boolean(cut),
-    score: score === null ? null : score / 1000, boxes: readBoxes(boxes), mask: mask ?? "",
+    score: score === null ? null : score / 1000, mask: mask ?? "",
+    boxes: readBoxes(boxes).map((box, i) => ({ ...box, further: own !== undefined && i >= own })),
   };
 }
 
@@ -63,7 +64,9 @@ function readAll() {
 // What a box counts with: its own score, else its phrase's. A given box has neither and stays.
 const boxScore = (entity, box) => box.score ?? entity.score ?? 1;
 
-const boxShown = (entity, box, least) => boxScore(entity, box) >= least;
+// Boxes beyond one look are shown while every object is wanted.
+const boxShown = (entity, box, least) =>
+  (state.closer || !box.further) && boxScore(entity, box) >= least;
 
 function entityShown(entity, least) {
   if (!entity.boxes.length) return (entity.score ?? 1) >= least;

@@ -50,6 +50,7 @@ function start(pictures) {
     $("sort").value = state.sort;
     $("reverse").setAttribute("aria-pressed", String(state.reverse));
     $("masks").setAttribute("aria-pressed", String(state.masks));
+    $("closer").setAttribute("aria-pressed", String(state.closer));
     for (const radio of document.getElementsByName("view")) radio.checked = radio.value === currentView();
   }
 
@@ -83,6 +84,9 @@ function start(pictures) {
   $("masks").hidden = !META.masks;
   $("masks-help").hidden = !META.masks;
   $("masks").addEventListener("click", () => change({ masks: !state.masks }));
+  $("closer").hidden = !META.closer;
+  $("closer-help").hidden = !META.closer;
+  $("closer").addEventListener("click", () => change({ closer: !state.closer }));
   $("views").addEventListener("change", (event) => change({ view: event.target.value }));
   $("reset").addEventListener("click", () => change({ query: "", least: 0 }));
   $("tools").addEventListener("submit", (event) => event.preventDefault());
@@ -106,6 +110,7 @@ function start(pictures) {
     "?": () => $("help").showModal(),
     d: toggleTheme,
     m: () => META.masks && change({ masks: !state.masks }),
+    o: () => META.closer && change({ closer: !state.closer }),
     1: () => change({ view: VIEWS[0] }),
     2: () => change({ view: VIEWS[1] }),
     3: () => change({ view: VIEWS[2] }),

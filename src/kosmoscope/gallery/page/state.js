@@ -4,7 +4,7 @@ const VIEWS = ["side", "slider", "overlay"];
 const narrow = matchMedia("(max-width: 640px)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const state = { query: "", least: 0, sort: "name", reverse: false, view: "", masks: true, open: "", tab: 0 };
+const state = { query: "", least: 0, sort: "name", reverse: false, view: "", masks: true, closer: true, open: "", tab: 0 };
 
 // On a phone two pictures side by side are two small ones.
 const defaultView = () => (narrow.matches ? "slider" : "side");
@@ -19,6 +19,7 @@ function readHash() {
   state.reverse = hash.get("reverse") === "1";
   state.view = VIEWS.includes(hash.get("view")) ? hash.get("view") : "";
   state.masks = hash.get("masks") !== "0";
+  state.closer = hash.get("closer") !== "0";
   state.open = hash.get("picture") ?? "";
   state.tab = Math.max(0, Math.trunc(Number(hash.get("tab") ?? 0)) || 0);
 }
@@ -31,6 +32,7 @@ function hashOf() {
   if (state.reverse) hash.set("reverse", "1");
   if (state.view) hash.set("view", state.view);
   if (!state.masks) hash.set("masks", "0");
+  if (!state.closer) hash.set("closer", "0");
   if (state.open) hash.set("picture", state.open);
   if (state.open && state.tab) hash.set("tab", String(state.tab));
   return hash.toString();
