@@ -246,8 +246,8 @@ def test_what_is_forbidden_after_what() -> None:
 
 
 def test_the_command_line(photos: Path, tmp_path: Path) -> None:
-    china = photos / "china.jpg"
-    told = [*POCKET, china, "-f", "json", "-n", "40", "--prompt", "detailed"]
+    hills = photos / "aitzgorri_by_Aitzol_Berasategi.jpg"
+    told = [*POCKET, hills, "-f", "json", "-n", "40", "--prompt", "detailed"]
     (plain,), (off,) = (
         results(run("describe", *told, *more).stdout) for more in ((), ("--no-repeat-ngram", "0"))
     )

@@ -57,7 +57,9 @@ VERBS: list[tuple[str, dict[str, Any], Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("verb", "body", "call"), VERBS, ids=str)
+@pytest.mark.parametrize(
+    ("verb", "body", "call"), VERBS, ids=[f"{verb}-{n}" for n, (verb, *_) in enumerate(VERBS)]
+)
 def test_json_and_multipart_say_what_the_package_says(
     api: httpx.Client, verb: str, body: dict[str, Any], call: Any
 ) -> None:
