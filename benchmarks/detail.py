@@ -21,6 +21,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,15 @@ from kosmoscope.evaluation.judging import guesses_of as said_guesses
 from kosmoscope.evaluation.matching import Guess
 from kosmoscope.evaluation.objects import (
     Example,
-    Seen,
     examples_of,
     fit,
     guesses_of,
     judged,
     number_of,
-    recall_at,
     unseen_share,
 )
 from kosmoscope.evaluation.phrases import Classes
+from kosmoscope.evaluation.recall import SMALL, Recall, Seen, recall_at
 from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.files.writing import write_text
 from kosmoscope.images import pixel_tensor
@@ -210,8 +210,10 @@ def cost(scope: Scope, pictures: Sequence[Picture], detail: Detail) -> float:
 
 def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> DetailCalibration:
     model = Remembering(scope)
-    total = sum(len(s.truths) for s in seen(pictures, [[] for _ in pictures]))
-    print(f"{len(pictures)} pictures, {total} things\n")
+    areas = [t.area for p in pictures for t in p.record.boxes if not t.stuff]
+    total, small = len(areas), sum(a < SMALL for a in areas)
+    print(f"{len(pictures)} pictures, {total} things, {small} of them small\n")
+    row = partial(line, total=total, small=small)
     print(
         "| | things found | small | precision | boxes | times one look |\n|---|---|---|---|---|---|"
     )
@@ -240,12 +242,13 @@ def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> Det
     return replace(calibration, unseen=counts(model, pictures, bare, fits))
 
 
-def row(name: str, found: Any, base: Any, ratio: str) -> None:
-    def times(a: float, b: float) -> str:
-        return f"{100 * a:.1f} % ({a / b:.2f}x)" if b else f"{100 * a:.1f} %"
+def line(name: str, found: Recall, base: Recall, ratio: str, *, total: int, small: int) -> None:
+    def times(a: int, b: int, of: int) -> str:
+        return f"{100 * a / of:.1f} % ({a / b:.2f}x)" if b else f"{100 * a / of:.1f} %"
 
     print(
-        f"| {name} | {times(found.all, base.all)} | {times(found.small, base.small)} "
+        f"| {name} | {times(found.things, base.things, total)} "
+        f"| {times(found.small, base.small, small)} "
         f"| {100 * found.precision:.0f} % from {found.threshold:.2f} | {found.boxes} | {ratio} |",
         flush=True,
     )

@@ -9,18 +9,17 @@ from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.matching import Guess
 from kosmoscope.evaluation.objects import (
     Example,
-    Judged,
-    Seen,
     fit,
     judged,
     number_of,
-    recall_at,
     unseen_share,
 )
 from kosmoscope.evaluation.phrases import Classes
+from kosmoscope.evaluation.recall import Judged, Recall, Seen, recall_at
 
 LARGE, LITTLE = (0.0, 0.0, 0.5, 0.5), (0.8, 0.8, 0.9, 0.9)
 TRUTHS = (Truth("dog", LARGE), Truth("dog", LITTLE))
+AREAS = (0.25, 0.01)
 
 
 def test_boxes_are_held_against_things_alone() -> None:
@@ -33,21 +32,24 @@ def test_boxes_are_held_against_things_alone() -> None:
         Guess("the sky", none, (0.0, 0.0, 1.0, 0.2), 0.6),  # of no class of things
     ]
     seen = judged(guesses, [*TRUTHS, stuff], Classes(["dog", "cat"]))
-    assert seen.truths == TRUTHS
+    assert seen.areas == pytest.approx(AREAS)
+    assert seen.largest == 0
     assert [(b.score, b.found) for b in seen.boxes] == [(0.9, 0), (0.8, None), (0.7, None)]
 
 
 def test_recall_at_a_precision() -> None:
     boxes = (Judged(0.9, 0), Judged(0.8, None), Judged(0.7, 1), Judged(0.1, None))
-    found = recall_at(0.6, [Seen(TRUTHS, boxes)])
-    assert (found.all, found.small, found.boxes, found.threshold) == (1.0, 1.0, 3, 0.7)
+    found = recall_at(0.6, [Seen(AREAS, boxes)])
+    assert found == Recall(things=2, small=1, largest=1, boxes=3, threshold=0.7)
     assert found.precision == pytest.approx(2 / 3)
-    strict = recall_at(0.9, [Seen(TRUTHS, boxes)])
-    assert (strict.all, strict.small, strict.boxes) == (0.5, 0.0, 1)
-    assert recall_at(0.9, [Seen(TRUTHS, ())]).all == 0
+    strict = recall_at(0.9, [Seen(AREAS, boxes)])
+    assert strict == Recall(things=1, small=0, largest=1, boxes=1, threshold=0.9)
+    assert recall_at(0.9, [Seen(AREAS, ())]).things == 0
+    # Of a picture whose largest thing is small nothing is the largest.
+    assert recall_at(0.5, [Seen((0.1, 0.05), (Judged(0.9, 0),))]).largest == 0
     # A threshold takes boxes of one score together or not at all.
     tied = (Judged(0.5, 0), Judged(0.5, None))
-    assert recall_at(0.9, [Seen(TRUTHS, tied)]).boxes == 0
+    assert recall_at(0.9, [Seen(AREAS, tied)]).boxes == 0
 
 
 def test_the_fit_finds_what_matters() -> None:

@@ -66,6 +66,10 @@ def test_boxes_are_counted() -> None:
     assert _count(boxes["recall_stuff"]) == (1, 1)
     assert _count(boxes["largest_named"]) == (1, 1)  # of the second the largest is too small
     assert _count(boxes["largest_named_with_box"]) == (1, 1)
+    sure = boxes["at_precision"]  # the surer of the two dogs alone
+    assert (sure["wanted"], sure["score"]) == (0.8, 0.9)
+    counts = [_count(sure[k]) for k in ("boxes", "things", "small", "largest")]
+    assert counts == [(1, 1), (1, 3), (0, 0), (1, 1)]
     by_class = {k: _count(v) for k, v in boxes["precision_by_class"].items()}
     assert by_class == {"dog": (1, 2), "sky": (1, 1)}
     assert {k: _count(v) for k, v in boxes["recall_by_class"].items()} == {

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kosmoscope.calibration import Calibration, logit
 from kosmoscope.evaluation.statistics import calibration as reliability
+from kosmoscope.evaluation.statistics import logistic
 from kosmoscope.files.writing import write_text
 
 RIDGE = 1.0
@@ -44,18 +45,9 @@ def read_boxes(files: Sequence[Path]) -> tuple[Floats, Floats, list[str]]:
 
 
 def fit(scores: Floats, right: Floats) -> Floats:
-    """Return bias and the weights of both logits: Newton's method on the penalised likelihood."""
-    x = np.column_stack([np.ones(len(scores)), *(np.vectorize(logit)(s) for s in scores.T)])
-    ridge = np.diag([1e-6, RIDGE, RIDGE])
-    weights = np.zeros(3)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (right - p) - ridge @ weights
-        step = np.linalg.solve(x.T @ (x * (p * (1 - p))[:, None]) + ridge, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
+    """Return bias and the weights of both logits."""
+    x = np.vectorize(logit)(scores) if len(scores) else scores
+    return logistic(x, right, RIDGE)
 
 
 def made_of(weights: Floats) -> Calibration:

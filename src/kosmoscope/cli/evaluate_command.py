@@ -287,6 +287,10 @@ def _rows(figures: Mapping[str, Any]) -> Iterator[Row]:
         yield "stuff found", boxes["recall_stuff"]
         yield "largest object named", boxes["largest_named"]
         yield "largest object named with its box", boxes["largest_named_with_box"]
+        sure = boxes["at_precision"]
+        yield f"boxes right, confidence {sure['score']:.2f} or more", sure["boxes"]
+        yield "  things found", sure["things"]
+        yield "  largest object", sure["largest"]
     grounding = figures.get("grounding")
     if grounding is not None:
         yield "largest object found by name", grounding["acc@0.5_largest_object"]

@@ -8,8 +8,11 @@ from typing import Any
 
 from kosmoscope.evaluation.captions import bleu, cider_d
 from kosmoscope.evaluation.judging import RANKS, GroundFact, PictureFacts
+from kosmoscope.evaluation.recall import SMALL, Seen, recall_at
 from kosmoscope.evaluation.statistics import Share, calibration
 
+PRECISION = 0.8
+"""Of boxes of things, at which it is said how much is found."""
 METRICS = ("boxes", "grounding", "scenes", "captions", "calibration")
 
 
@@ -59,8 +62,22 @@ def _boxes(pictures: Sequence[PictureFacts]) -> dict[str, Any] | None:
         "recall_stuff": _share(t.found for t in truths if t.stuff),
         "largest_named": _share(named for _, named, _ in large),
         "largest_named_with_box": _share(boxed for _, _, boxed in large),
+        "at_precision": _at_precision([Seen.of(p) for p in judged]),
         "precision_by_class": _by_name([*right, *wrong]),
         "recall_by_class": _by_name((t.label, t.found) for t in truths),
+    }
+
+
+def _at_precision(pictures: Sequence[Seen]) -> dict[str, Any]:
+    found = recall_at(PRECISION, pictures)
+    areas = [a for p in pictures for a in p.areas]
+    return {
+        "wanted": PRECISION,
+        "score": round(found.threshold, 4),
+        "boxes": Share(found.things, found.boxes).to_dict(),
+        "things": Share(found.things, len(areas)).to_dict(),
+        "small": Share(found.small, sum(a < SMALL for a in areas)).to_dict(),
+        "largest": Share(found.largest, sum(p.largest is not None for p in pictures)).to_dict(),
     }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail.counting import distribution, quantile
@@ -18,32 +17,13 @@ from kosmoscope.detail.merging import Thing, features
 from kosmoscope.evaluation.data import Truth
 from kosmoscope.evaluation.matching import Guess, match
 from kosmoscope.evaluation.phrases import Classes
+from kosmoscope.evaluation.recall import Judged, Seen
+from kosmoscope.evaluation.statistics import logistic
 
-SMALL = 0.04
-"""Share of the picture below which an object is small."""
 RIDGE = 3.0
 """Weight of the squared weights in the fit, against the sum over objects: pictures are few."""
 
 _SEVERAL = 9
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A box, and which labelled object it is right for."""
-
-    score: float
-    found: int | None
-    """Index among the picture's labelled things."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One picture: its labelled things and the judged boxes."""
-
-    truths: tuple[Truth, ...]
-    boxes: tuple[Judged, ...]
 
 
 def judged(guesses: Sequence[Guess], truths: Sequence[Truth], classes: Classes) -> Seen:
@@ -59,45 +39,12 @@ def judged(guesses: Sequence[Guess], truths: Sequence[Truth], classes: Classes) 
         Guess(g.phrase, found, g.xyxy, g.score) for g in guesses if (found := classes.of(g.phrase))
     ]
     pairs = zip(known, match(known, things), strict=True)
-    return Seen(things, tuple(Judged(g.score or 0.0, i) for g, i in pairs))
+    return Seen(tuple(t.area for t in things), tuple(Judged(g.score or 0.0, i) for g, i in pairs))
 
 
 def guesses_of(things: Iterable[Thing]) -> list[Guess]:
     """Return the objects of a detail pass as boxes to be judged."""
     return [Guess(t.kind, frozenset(), t.xyxy, t.score) for t in things if t.kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """How much is found, at the threshold that finds most with a precision."""
-
-    all: float
-    """Share of the labelled things that are found."""
-    small: float
-    """The same of small ones, at the same threshold."""
-    precision: float
-    threshold: float
-    boxes: int
-
-
-def recall_at(precision: float, pictures: Sequence[Seen]) -> Recall:
-    """Return the most that is found by a threshold of the score with at least a precision."""
-    rows = sorted(
-        ((b.score, None if b.found is None else p.truths[b.found]) for p in pictures
-         for b in p.boxes),
-        key=lambda row: -row[0],
-    )  # fmt: skip
-    total = sum(len(p.truths) for p in pictures)
-    small = sum(t.area < SMALL for p in pictures for t in p.truths)
-    best = Recall(0.0, 0.0, 0.0, 1.0, 0)
-    right = little = 0
-    for n, (score, truth) in enumerate(rows, 1):
-        right += truth is not None
-        little += truth is not None and truth.area < SMALL
-        tied = n < len(rows) and rows[n][0] == score
-        if not tied and right >= precision * n and right > best.all * total:
-            best = Recall(right / total, little / max(small, 1), right / n, score, n)
-    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +77,11 @@ def examples_of(
 
 
 def fit(examples: Sequence[Example], *, pictures: str = "") -> DetailCalibration:
-    """Return the calibration that explains the examples best, with a ridge towards none.
-
-    Newton's method on the penalised likelihood of a logistic regression.
-    """
+    """Return the calibration that explains the examples best (`statistics.logistic`)."""
     names = sorted({n for e in examples for n in e.known})
-    x = np.array([[1.0, *(e.known[n] for n in names)] for e in examples])
+    x = np.array([[e.known[n] for n in names] for e in examples]).reshape(len(examples), -1)
     y = np.array([float(e.right) for e in examples])
-    ridge = np.diag([1e-6, *[RIDGE] * len(names)])
-    weights: Floats = np.zeros(len(names) + 1)
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (y - p) - ridge @ weights
-        step = np.linalg.solve(x.T @ (x * (p * (1 - p))[:, None]) + ridge, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-9:
-            break
+    weights = logistic(x, y, RIDGE)
     bias, *rest = weights.round(4).tolist()
     return DetailCalibration(
         bias, dict(zip(names, rest, strict=True)), things=len(examples), pictures=pictures

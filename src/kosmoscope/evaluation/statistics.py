@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 _DIGITS = 4
 BINS = 10
@@ -79,3 +82,31 @@ def calibration(scored: Sequence[tuple[float, bool]]) -> dict[str, Any]:
         "right_below_0.5": Share.among(r for s, r in scored if s < 0.5).to_dict(),
         "bins": table,
     }
+
+
+def logistic(
+    x: NDArray[np.float64], right: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
+    """Return bias and weights (K + 1,) of a logistic regression.
+
+    Newton's method on the likelihood, penalised by the squared weights (not the bias): where cases
+    are few, the weights stay near "it says nothing" (Hastie, Tibshirani, Friedman, "The Elements
+    of Statistical Learning", 2009, section 4.4).
+
+    Args:
+        x: (N, K), what is known of each case.
+        right: (N,), 1 or 0.
+        ridge: weight of the squared weights against the sum over cases.
+    """
+    with_bias = np.column_stack([np.ones(len(x)), x])
+    penalty = np.diag([1e-6, *[ridge] * x.shape[1]])
+    weights: NDArray[np.float64] = np.zeros(x.shape[1] + 1)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-with_bias @ weights))
+        gradient = with_bias.T @ (right - p) - penalty @ weights
+        curvature = with_bias.T @ (with_bias * (p * (1 - p))[:, None]) + penalty
+        step = np.linalg.solve(curvature, gradient)
+        weights += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return weights
