@@ -34,7 +34,7 @@ import machine
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail import Closer, Detail, Subject, look_closer
 from kosmoscope.detail.merging import Thing, each_once, scored
-from kosmoscope.detail.names import kind_of, plural
+from kosmoscope.detail.names import kind_of
 from kosmoscope.detail.run import Model
 from kosmoscope.evaluation.data import Record, open_sets
 from kosmoscope.evaluation.judging import guesses_of as said_guesses
@@ -51,6 +51,7 @@ from kosmoscope.evaluation.objects import (
 from kosmoscope.evaluation.phrases import Classes
 from kosmoscope.evaluation.recall import SMALL, Recall, Seen, recall_at
 from kosmoscope.evaluation.words import CLASS_NAMES
+from kosmoscope.export.nouns import plural
 from kosmoscope.files.writing import write_text
 from kosmoscope.images import pixel_tensor
 from kosmoscope.model.kind import KOSMOS2

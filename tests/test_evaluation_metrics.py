@@ -16,7 +16,8 @@ from kosmoscope.evaluation.masks import ClassOverlap, boundary_f, fill_box, mask
 from kosmoscope.evaluation.matching import Guess, match, right_at
 from kosmoscope.evaluation.phrases import Classes, asked_for, names, scene_names
 from kosmoscope.evaluation.statistics import Share, calibration, wilson
-from kosmoscope.evaluation.words import CLASS_NAMES, counted, plural
+from kosmoscope.evaluation.words import CLASS_NAMES, counted
+from kosmoscope.export.nouns import plural
 
 
 @pytest.mark.parametrize(

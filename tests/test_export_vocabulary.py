@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.export import Report, Vocabulary, head_noun
-from kosmoscope.export.nouns import singular
+from kosmoscope.export.nouns import article, plural, singular
 from kosmoscope.export.pictures import merge
 from test_export_cases import HOSTILE, describe
 
@@ -82,6 +82,22 @@ t-shirts:t-shirt vases:vase canoes:canoe axes:axe specimen:specimen men:man umbr
 def test_singulars(pair: str) -> None:
     plural, _, one = pair.partition(":")
     assert singular(plural) == one
+
+
+@pytest.mark.parametrize("pair", [
+    "person people", "bus buses", "knife knives", "city cities", "boy boys", "mouse mice",
+    "sheep sheep", "scissors scissors", "people people", "trees trees", "dress dresses",
+    "traffic-light traffic-lights", "x xes",
+])  # fmt: skip
+def test_plurals(pair: str) -> None:
+    one, many = pair.split()
+    assert plural(one) == many
+    assert plural(f"red {one}") == f"red {many}"
+
+
+def test_articles() -> None:
+    assert [article(w) for w in ("apple", "dog", "umbrella", "unicycle", "hourglass", "Emu")] == [
+        "an", "a", "an", "a", "an", "an"]  # fmt: skip
 
 
 @given(st.text(max_size=30) | st.sampled_from(HOSTILE))

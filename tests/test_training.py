@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 
 import kosmoscope
 from kosmoscope.evaluation.data import Truth
-from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, article, counted, plain, plural
+from kosmoscope.evaluation.words import CLASS_NAMES, SYNONYMS, counted, plain
+from kosmoscope.export.nouns import article, plural
 from kosmoscope.files.writing import write_text
 from kosmoscope.model.checkpoint import VISION, Checkpoint
 from kosmoscope.model.config import ModelConfig

@@ -10,15 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kosmoscope.evaluation.words import (
-    CLASS_NAMES,
-    NUMBERS,
-    PLURAL_ONLY,
-    SYNONYMS,
-    article,
-    counted,
-    plural,
-)
+from kosmoscope.evaluation.words import CLASS_NAMES, NUMBERS, PLURAL_NAMES, SYNONYMS, counted
+from kosmoscope.export.nouns import article, plural
 from kosmoscope.export.tagged import DELIMITER
 from kosmoscope.geometry import WHOLE_NORM
 from kosmoscope.tokens import covering_cells, location_token
@@ -198,7 +191,7 @@ def verb(phrase: str) -> str:
     """ "is" or "are", as what follows is one or several."""
     first = phrase.split()[0]
     several = first == "many" or first in NUMBERS[2:]
-    return "are" if several or phrase in PLURAL_ONLY else "is"
+    return "are" if several or phrase in PLURAL_NAMES else "is"
 
 
 def _nouns(name: str, rng: np.random.Generator) -> str:

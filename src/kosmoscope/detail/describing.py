@@ -8,8 +8,9 @@ from dataclasses import replace
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail.counting import Count, distribution, quantile
 from kosmoscope.detail.merging import Thing, each_once
-from kosmoscope.detail.names import is_countable, kind_of, one_of, plural
+from kosmoscope.detail.names import is_countable, kind_of, one_of
 from kosmoscope.detail.settings import Detail
+from kosmoscope.export.nouns import plural
 from kosmoscope.results import Description
 from kosmoscope.types import Box, Entity, ImageInfo, Source
 

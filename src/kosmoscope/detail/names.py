@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from kosmoscope.export.nouns import head_noun
-from kosmoscope.export.words import SINGULAR
+from kosmoscope.export.nouns import article, head_noun, plural
 
 
 def _words(text: str) -> frozenset[str]:
@@ -39,7 +38,6 @@ _KINDS = {
     for line in _SAME
     for word in line.split()
 }
-_PLURALS = {one: many for many, one in reversed(SINGULAR.items())} | {"person": "people"}
 _UNCOUNTED = _words(
     "sky grass snow sand water sea ocean ground pavement traffic food furniture ice fog rain "
     "scenery vegetation foliage road street floor ceiling wall"
@@ -58,26 +56,11 @@ def is_countable(noun: str) -> bool:
     return noun not in _UNCOUNTED
 
 
-@lru_cache(maxsize=4096)
-def plural(noun: str) -> str:
-    """Return the plural of an English noun in the singular."""
-    *before, last = noun.split(" ")
-    if last in _PLURALS:
-        last = _PLURALS[last]
-    elif last.endswith(("s", "x", "z", "ch", "sh")):
-        last += "es"
-    elif last.endswith("y") and last[-2:-1] not in tuple("aeiou"):
-        last = f"{last[:-1]}ies"
-    else:
-        last += "s"
-    return " ".join([*before, last])
-
-
 def one_of(noun: str) -> str:
     """Return "a house", "an airplane"; "grass" stays as it is."""
     if not is_countable(noun):
         return noun
-    return f"{'an' if noun[:1] in tuple('aeiou') else 'a'} {noun}"
+    return f"{article(noun)} {noun}"
 
 
 def asked(noun: str) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from kosmoscope.evaluation.words import ALSO, CLASS_NAMES, SCENES, SYNONYMS, article, plain
-from kosmoscope.export.nouns import head_noun, singular
+from kosmoscope.evaluation.words import ALSO, CLASS_NAMES, SCENES, SYNONYMS, plain
+from kosmoscope.export.nouns import article, head_noun, singular
 
 _LONGEST_NAME = 4
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")

@@ -1,10 +1,12 @@
-"""Names of things, stuff and scenes: COCO's classes, plurals, articles, other words for them.
+"""Names of things, stuff and scenes: COCO's classes, and other words for them.
 
 `SYNONYMS` are words that are written instead of a name, in texts to learn from too; `ALSO` are
 words that are understood as that name when a model wrote them.
 """
 
 from __future__ import annotations
+
+from kosmoscope.export.nouns import article, plural
 
 CLASS_NAMES = tuple(
     """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
@@ -18,19 +20,13 @@ CLASS_NAMES = tuple(
     ).split(",")
 )
 
-_PLURALS = {
-    "person": "people", "sheep": "sheep", "bus": "buses", "bench": "benches", "couch": "couches",
-    "skis": "skis", "scissors": "scissors", "knife": "knives", "broccoli": "broccoli",
-    "mouse": "mice", "toothbrush": "toothbrushes", "wine glass": "wine glasses",
-    "sandwich": "sandwiches", "headphones": "headphones", "binoculars": "binoculars",
-}  # fmt: skip
-PLURAL_ONLY = frozenset({
+PLURAL_NAMES = frozenset({
     "skis", "scissors", "headphones", "binoculars", "trees", "buildings", "rocks", "jeans",
     "pajamas", "mittens", "socks", "sandals", "clogs", "sunglasses", "swimming trunks",
     "standing stones", "paper towels", "rose hips",
 })  # fmt: skip
 # Said without an article: plural words and names of stuff.
-_BARE = PLURAL_ONLY | {
+_BARE = PLURAL_NAMES | {
     "broccoli", "make-up", "hay", "soup", "coral", "corn", "yarn", "dough", "bread", "armor",
     "pottery", "guacamole", "carbonara", "mashed potato", "chocolate sauce", "toilet paper",
 }  # fmt: skip
@@ -124,24 +120,6 @@ PLAIN = {
     "grand piano": "piano", "hog": "pig", "European fire salamander": "salamander",
     "alp": "mountain", "lakeside": "lake", "seashore": "sea", "rooster": "rooster",
 }  # fmt: skip
-
-
-def article(word: str) -> str:
-    """ "a" or "an"."""
-    return "an" if word[0].lower() in "aeiou" and not word.startswith(("uni", "eu")) else "a"
-
-
-def plural(name: str) -> str:
-    """More than one of them."""
-    if name in _PLURALS:
-        return _PLURALS[name]
-    if name in PLURAL_ONLY:
-        return name
-    if name.endswith(("s", "ch", "sh", "x")):
-        return name + "es"
-    if name.endswith("y") and name[-2] not in "aeiou":
-        return name[:-1] + "ies"
-    return name + "s"
 
 
 def counted(name: str, count: int) -> str:

@@ -128,3 +128,32 @@ def _singular(word: str, *, counted: bool) -> str:
     if word.endswith("uses") and not word.endswith("ouses"):
         return word[:-2]
     return word[:-1]
+
+
+_IRREGULAR = {one: many for many, one in reversed(SINGULAR.items())}
+
+
+@lru_cache(maxsize=4096)
+def plural(noun: str) -> str:
+    """Return the plural of an English noun, of which the last word changes; of a plural, itself."""
+    before, space, last = noun.rpartition(" ")
+    return before + space + _plural(last)
+
+
+def _plural(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word in PLURAL_ONLY or singular(word) != word:
+        return word
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{word}es"
+    if word.endswith("y") and word[-2:-1] not in tuple("aeiou"):
+        return f"{word[:-1]}ies"
+    return f"{word}s"
+
+
+def article(noun: str) -> str:
+    """Return "an" before a vowel as it is spoken ("an apple", "an hourglass"), else "a"."""
+    word = noun.lower()
+    spoken = word.startswith(tuple("aeiou")) and not word.startswith(("uni", "use", "eu"))
+    return "an" if spoken or word.startswith(("hour", "heir", "honest")) else "a"

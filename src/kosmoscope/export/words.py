@@ -118,5 +118,5 @@ SINGULAR = _pairs(
     "videos:video zeroes:zero crises:crisis bases:base oases:oasis vases:vase purses:purse "
     "horses:horse houses:house mouses:mouse blouses:blouse nurses:nurse roses:rose noses:nose "
     "hoses:hose cases:case phases:phase leashes:leash fuses:fuse geniuses:genius "
-    "police:police cattle:cow passersby:passerby kids:kid"
+    "police:police broccoli:broccoli cattle:cow passersby:passerby kids:kid"
 )
