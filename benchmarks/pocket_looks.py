@@ -1,11 +1,11 @@
 """What keeping the aspect, and looking at several sizes, bring pocket's detector.
 
-    python benchmarks/pocket_looks.py --data FOLDER --teachers FOLDER [--limit 100]
+    python benchmarks/pocket_looks.py --data FOLDER --teachers FOLDER [--held-out]
 
-On the COCO pictures of FOLDER whose labels are complete. Nothing here is trained, so none is held
-out. For each way of looking: the share of things that are found, and of largest objects (15 % of
-the picture or more), at the lowest score at which four of five boxes are right (IoU 0.5); and the
-time of the frozen networks' PyTorch form, which is not that of the product.
+On the COCO pictures of FOLDER whose labels are complete; nothing here is trained. For each way of
+looking: the share of things that are found, and of largest objects (15 % of the picture or more),
+at the lowest score at which four of five boxes are right (IoU 0.5); and the time of the frozen
+networks' PyTorch form, which is not that of the product.
 
 Needs the training group (`pip install --group training`), as `recipes/pocket` does.
 """
@@ -67,15 +67,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of the two networks")
-    parser.add_argument("--limit", type=int, help="pictures at most")
+    parser.add_argument("--held-out", action="store_true", help="those that training leaves out")
     options = parser.parse_args()
     print(machine.describe())
     frozen = Frozen(TOWER, read_teachers(options.teachers))
     pictures = [
         (record.boxes, picture.convert("RGB"))
         for record, picture, _ in read_set(options.data, "coco")
-        if record.labels_complete
-    ][: options.limit]
+        if record.labels_complete and (record.held_out or not options.held_out)
+    ]
     things = sum(not b.stuff for boxes, _ in pictures for b in boxes)
     print(f"{len(pictures)} pictures, {things} things")
     print("| seen | score | things found | largest found | seconds |\n|---|---|---|---|---|")
