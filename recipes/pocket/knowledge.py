@@ -54,7 +54,7 @@ _KINDS = {
     "vase": ("jug",), "cup": ("jug", "teapot", "coffee pot"), "tv": ("computer",),
     "bowl": ("soup", "plate of food", "hot pot"), "clock": ("watch", "stopwatch"),
     "airplane": ("helicopter", "space shuttle", "airship", "missile"),
-    "motorcycle": ("tricycle",), "bicycle": ("unicycle", "tricycle"), "teddy bear": (),
+    "motorcycle": ("tricycle",), "bicycle": ("unicycle", "tricycle"),
 }  # fmt: skip
 
 

@@ -140,13 +140,7 @@ class Scope(Verbs):
 
     def look(self, rgb: NDArray[np.uint8], info: ImageInfo) -> EncodedImage:
         """Look at pixels that are upright already, (H, W, 3), to ask about them many times."""
-        began = time.perf_counter()
-        pixels = pixel_tensor(rgb, self.pixel_spec)
-        read = time.perf_counter()
-        state = self.engine.encode(pixels)
-        done = time.perf_counter()
-        timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
-        return EncodedImage(info, state, timing)
+        return self._encoded(rgb, info, time.perf_counter())
 
     @property
     def seen_px(self) -> int:
@@ -160,12 +154,18 @@ class Scope(Verbs):
             return image
         began = time.perf_counter()
         picture = read_image(image, name=name, limits=self.limits)
-        pixels = pixel_tensor(picture.rgb, self.pixel_spec)
+        return self._encoded(picture.rgb, picture.info, began, once=once)
+
+    def _encoded(
+        self, rgb: NDArray[np.uint8], info: ImageInfo, began: float, *, once: bool = False
+    ) -> EncodedImage:
+        """Encode pixels; `began` is when reading them did."""
+        pixels = pixel_tensor(rgb, self.pixel_spec)
         read = time.perf_counter()
         state = self.engine.look(pixels) if once else self.engine.encode(pixels)
         done = time.perf_counter()
         timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
-        return EncodedImage(picture.info, state, timing)
+        return EncodedImage(info, state, timing)
 
     def settled(self, options: GenerationOptions) -> GenerationOptions:
         """Return the options with the model's own values where none were given."""
