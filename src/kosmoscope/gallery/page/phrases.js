@@ -94,7 +94,8 @@ export function link(root) {
   root.addEventListener("click", (event) => {
     const node = entity(event);
     if (node) toggle(node);
-    else if (now.pin) pin(null);
+    // What a control does may be about what is lit.
+    else if (now.pin && !event.target.closest("button, summary, label, input, a")) pin(null);
   });
   root.addEventListener("keydown", (event) => {
     const node = entity(event);

@@ -58,7 +58,7 @@ const masked = (entity, look) => look.masks && entity.mask !== "";
 
 let holes = 0;
 
-function overlay(entry, look) {
+export function overlay(entry, look) {
   const shown = entry.entities.flatMap((entity) =>
     entity.boxes.filter((b) => boxShown(entity, b, look)).map((box) => ({ entity, box })),
   );
