@@ -15,8 +15,8 @@ from kosmoscope.gallery.html import SHARED, shared
 
 OWN = (
     "index.html", "page.css", "answers.css", "icon.svg",
-    "main.js", "api.js", "result.js", "session.js", "view.js", "answers.js", "labels.js",
-    "boxing.js", "intake.js", "saving.js",
+    "main.js", "api.js", "asking.js", "result.js", "session.js", "view.js", "answers.js",
+    "labels.js", "boxing.js", "intake.js", "saving.js",
     "dogs.jpg", "mountain.jpg",
 )  # fmt: skip
 _TYPES = {

@@ -30,13 +30,13 @@ export function answerOf(entry, look, { stop, again }) {
   const head = el("header", { class: "answer-head" }, el("h2", {}, el("bdi", { text: entry.title })),
     el("span", { class: "fine", text: factsOf(entry) }));
   if (entry.busy) {
-    const button = el("button", { type: "button", class: "small", id: "stop", text: "Stop", title: "Stop (Esc)" });
+    const button = el("button", { type: "button", class: "push small", id: "stop", text: "Stop", title: "Stop (Esc)" });
     button.addEventListener("click", stop);
     head.append(button);
   }
   const parts = [head];
   if (entry.error) {
-    const button = el("button", { type: "button", class: "small", id: "again", text: "Try again" });
+    const button = el("button", { type: "button", class: "push small", id: "again", text: "Try again" });
     button.addEventListener("click", again);
     if (entry.caption) parts.push(textOf(entry, look));
     parts.push(el("div", { class: "failed", role: "alert" }, el("p", { text: entry.error }), button));
@@ -57,17 +57,28 @@ export function namesOf(entry, look, heat) {
   if (!look.masks) return [];
   if (entry.maskError) return [el("p", { class: "failed", role: "alert", text: entry.maskError })];
   if (!entry.labels) return [el("p", { class: "fine", role: "status", text: "Naming every pixel…" })];
-  const list = el("ul", { class: "names", "aria-labelledby": "names-title" });
-  for (const name of entry.labels.names.toSorted((a, b) => b.share - a.share)) {
-    if (!name.share) continue;
-    const row = el("li", { "data-label": String(name.id) }, el("span", { class: "swatch" }),
-      el("bdi", { text: name.phrase }), el("span", { class: "fine", text: share(name) }));
-    row.style.setProperty("--c", name.colour);
-    row.addEventListener("pointerenter", () => heat(name.kind === "rest" ? null : name.id));
-    row.addEventListener("pointerleave", () => heat(null));
-    list.append(row);
+  const found = entry.labels.names.filter((name) => name.share).toSorted((a, b) => b.share - a.share);
+  const rows = (names) => names.map((name) => nameRow(name, heat));
+  const named = found.filter(({ kind }) => kind !== "region");
+  const others = found.filter(({ kind }) => kind === "region");
+  const parts = [el("h3", { id: "names-title", text: "Every pixel" }),
+    el("ul", { class: "names", "aria-labelledby": "names-title" }, ...rows(named))];
+  if (others.length) {
+    const rest = { share: others.reduce((sum, { share: one }) => sum + one, 0) };
+    parts.push(el("details", { class: "regions" },
+      el("summary", { text: `${plural(others.length, "region")} that nobody named, ${share(rest)}` }),
+      el("ul", { class: "names", "aria-label": "Regions" }, ...rows(others))));
   }
-  return [el("h3", { id: "names-title", text: "Every pixel" }), list];
+  return parts;
+}
+
+function nameRow(name, heat) {
+  const row = el("li", { "data-label": String(name.id) }, el("span", { class: "swatch" }),
+    el("bdi", { text: name.phrase }), el("span", { class: "fine", text: share(name) }));
+  row.style.setProperty("--c", name.colour);
+  row.addEventListener("pointerenter", () => heat(name.kind === "rest" ? null : name.id));
+  row.addEventListener("pointerleave", () => heat(null));
+  return row;
 }
 
 // The picture's other answers, the latest first. `choose(i)`: show it again.

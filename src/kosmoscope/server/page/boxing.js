@@ -31,8 +31,8 @@ export class Boxing {
     for (const corner of ["nw", "ne", "se", "sw"]) {
       this.node.append(el("span", { class: `corner ${corner}`, "data-corner": corner }));
     }
-    const what = el("button", { type: "button", class: "primary small", text: "What is this?" });
-    const away = el("button", { type: "button", class: "small", "aria-label": "Take the box away", title: "Take the box away (Esc)", text: "×" });
+    const what = el("button", { type: "button", class: "push primary small", text: "What is this?" });
+    const away = el("button", { type: "button", class: "push small", "aria-label": "Take the box away", title: "Take the box away (Esc)", text: "×" });
     this.bar = el("div", { class: "drawn-bar", role: "group", "aria-label": "About the box", hidden: true }, what, away);
     what.addEventListener("click", () => this.refer());
     away.addEventListener("click", () => this.set(null));

@@ -22,10 +22,10 @@ export function* runsOf(counts) {
   }
 }
 
-// `counts` go down the columns; of a large picture every so many pixels are taken.
-export function readLabels(data) {
-  const { width: fullW, height: fullH } = data.segments[0]
-    ? { height: data.segments[0].rle.size[0], width: data.segments[0].rle.size[1] } : data.image;
+// `counts` go down the columns; of a large picture every so many pixels are taken. What belongs to an
+// entity has its colour.
+export function readLabels(data, entities) {
+  const { width: fullW, height: fullH } = data.image;
   const step = Math.max(1, Math.max(fullW, fullH) / LONGEST);
   const [width, height] = [Math.max(1, Math.round(fullW / step)), Math.max(1, Math.round(fullH / step))];
   const full = new Uint16Array(fullW * fullH); // by columns
@@ -48,7 +48,10 @@ export function readLabels(data) {
   const all = fullW * fullH;
   const names = [{ phrase: "rest", kind: "rest", entity: null, share: data.rest_px / all },
     ...data.segments.map(({ phrase, kind, entity, area_px: px }) => ({ phrase, kind, entity, share: px / all }))];
-  names.forEach((name, id) => Object.assign(name, { id, colour: data.colours[id] }));
+  names.forEach((name, id) => {
+    name.id = id;
+    name.colour = entities[name.entity]?.colour ?? data.colours[id];
+  });
   return { width, height, map, names };
 }
 

@@ -1,12 +1,12 @@
 // Everything together: pictures come in, questions go out, answers are shown as they come.
 
 import { answerOf, earlierOf, namesOf, stripOf, textOf } from "./answers.js";
-import { events, keepToken, onTokenNeeded, post, request, sentence } from "./api.js";
-import { Boxing, boxWords } from "./boxing.js";
+import { keepToken, onTokenNeeded, post, request, sentence } from "./api.js";
+import { ask, loaded, reader } from "./asking.js";
+import { Boxing } from "./boxing.js";
 import { listen } from "./intake.js";
 import { readLabels } from "./labels.js";
 import { link } from "./phrases.js";
-import { readEntity, readResult } from "./result.js";
 import { copy, jsonOf, save } from "./saving.js";
 import { WISHES, answered, makeEntry, makePicture } from "./session.js";
 import { darkSystem, setTheme, storedTheme, toggleTheme } from "./theme.js";
@@ -57,13 +57,12 @@ const forget = link($("work"));
 
 function boxed() {
   const box = current?.box ?? null;
-  $("boxed").hidden = !box;
   $("draw").setAttribute("aria-pressed", String(Boolean(box) || boxing.armed));
-  const ask = document.forms.composer.elements.kind.value === "ask";
-  $("send").textContent = ask ? "Ask" : "Find";
-  $("boxed").hidden = !box || !ask;
-  $("text-label").textContent = ask ? `A question about the ${box ? "box" : "picture"}` : "A phrase to find";
-  $("text").placeholder = ask ? "What is this?" : "the sky";
+  const asks = document.forms.composer.elements.kind.value === "ask";
+  $("send").textContent = asks ? "Ask" : "Find";
+  $("boxed").hidden = !box || !asks;
+  $("text-label").textContent = asks ? `A question about the ${box ? "box" : "picture"}` : "A phrase to find";
+  $("text").placeholder = asks ? "What is this?" : "the sky";
 }
 
 function showAnswer() {
@@ -121,47 +120,6 @@ function stop() {
   running?.abort();
 }
 
-// Sentences are read out as they are whole.
-function reader() {
-  let heard = 0;
-  return (text, last) => {
-    const end = last ? text.length : text.lastIndexOf(". ") + 1;
-    if (end > heard) say(text.slice(heard, end).trim());
-    heard = Math.max(heard, end);
-  };
-}
-
-async function loaded(signal) {
-  while (!(await fetch("/health", { signal })).ok) await new Promise((done) => setTimeout(done, 700));
-}
-
-async function listenTo(picture, entry, signal) {
-  const read = reader();
-  const answer = await post(entry.verb, picture, { ...entry.fields, stream: true }, { signal });
-  for await (const { name, data } of events(answer)) {
-    if (name === "picture") picture.id = data.picture_id;
-    else if (name === "text") {
-      entry.caption += data.text;
-      if (entry === entryNow()) $("answer").querySelector(".caption")?.replaceWith(textOf(entry, look));
-      read(entry.caption, false);
-    } else if (name === "entity") {
-      entry.entities.push(readEntity(data, entry.entities.length, entry.caption, data.colour));
-      if (entry === entryNow()) {
-        view.show(picture, entry);
-        $("answer").querySelector(".caption")?.replaceWith(textOf(entry, look));
-      }
-    } else if (name === "result") {
-      picture.id = data.picture_id;
-      Object.assign(entry, readResult(data));
-      if (!picture.thumb) view.resize(data.image);
-      const boxes = entry.entities.reduce((n, e) => n + e.boxes.length, 0);
-      read(`${entry.caption} (${plural(boxes, "box", "boxes")})`, true);
-      return;
-    }
-  }
-  throw new Error("the answer broke off");
-}
-
 async function wish(wanted) {
   const picture = current;
   const before = answered(picture, wanted);
@@ -176,21 +134,21 @@ async function wish(wanted) {
   picture.entries = picture.entries.filter((one) => one.result || one.caption);
   picture.entries.push(entry);
   picture.at = picture.entries.length - 1;
+  if (!wanted.box) boxing.set(null);
   showAll();
   say("Looking");
+  const read = reader(say);
   try {
-    for (;;) {
-      try {
-        await listenTo(picture, entry, control.signal);
-        break;
-      } catch (error) {
-        if (error.status !== 503 || !/being loaded/.test(error.message)) throw error;
-        entry.waiting = "The model is still loading";
-        showAnswer();
-        await loaded(control.signal);
-        entry.waiting = "";
-      }
-    }
+    await ask(picture, entry, control.signal, (what) => {
+      if (what === "text") read(entry.caption);
+      if (entry !== entryNow()) return;
+      if (what === "entity") view.show(picture, entry);
+      $("answer").querySelector(".caption")?.replaceWith(textOf(entry, look));
+    });
+    const { width, height } = entry.result.image;
+    if (!picture.thumb) Object.assign(picture, { width, height });
+    const boxes = entry.entities.reduce((n, e) => n + e.boxes.length, 0);
+    read(`${entry.caption} (${plural(boxes, "box", "boxes")})`, true);
   } catch (error) {
     if (error.name === "AbortError") entry.finish = "stopped";
     else entry.error = sentence(error);
@@ -211,7 +169,7 @@ async function label() {
   showNames();
   try {
     const answer = await post("segment", picture, { description: entry.result, regions: true });
-    entry.labels = readLabels(await answer.json());
+    entry.labels = readLabels(await answer.json(), entry.entities);
     say(entry.labels.names.filter((n) => n.kind !== "rest" && n.entity !== null).map((n) => n.phrase).join(", "));
   } catch (error) {
     entry.maskError = sentence(error);
@@ -283,7 +241,7 @@ async function takeAway(button) {
 
 function flash(text) {
   const summary = $("take").querySelector("summary");
-  const before = "Take away";
+  const before = "Save";
   summary.textContent = text;
   setTimeout(() => { summary.textContent = before; }, 1400);
 }

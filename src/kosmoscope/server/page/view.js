@@ -45,16 +45,12 @@ export class View {
     this.redraw();
   }
 
-  // The size of a picture that this browser cannot show is known with its first answer.
-  resize({ width, height }) {
-    Object.assign(this.picture, { width, height });
-    this.frame.style.setProperty("--ratio", String(width / height));
-  }
-
   redraw() {
-    const { frame, entry, look } = this;
+    const { frame, entry, look, picture } = this;
+    // Of a picture that this browser cannot show it is known with the first answer.
+    for (const node of [this.place, frame]) node.style.setProperty("--ratio", String(picture.width / picture.height));
     frame.querySelector("svg.boxes").replaceWith(overlay(entry, look));
-    frame.querySelector("img")?.setAttribute("alt", entry.caption || this.picture.name);
+    frame.querySelector("img")?.setAttribute("alt", entry.caption || picture.name);
     frame.classList.toggle("busy", Boolean(entry.busy));
     frame.classList.toggle("labelled", this.labels !== null);
     this.lit = this.hot = null;
@@ -96,11 +92,15 @@ export class View {
     this.chip.classList.toggle("above", y > 0.8);
   }
 
-  // A label stands out, on the picture and in the list of names.
+  // A label stands out, on the picture, in the list of names and, if it has one, with its phrase.
   heat(id) {
     if (id === this.hot) return;
     this.hot = id;
     this.paint();
     this.point(id);
+    const entity = id === null ? this.lit : this.labels.names[id].entity;
+    for (const node of this.root.querySelectorAll(".phrase, .phrases li")) {
+      node.classList.toggle("on", Number(node.dataset.e) === entity);
+    }
   }
 }
