@@ -10,6 +10,10 @@ bodies      JSON and multipart, within limits
 verbs       plain words -> what is asked for
 chat        what chats have in common
 native, openai, ollama, photoprism    the protocols
+given       results that are sent back
+exporting   results as files
+drawing     annotated pictures
+website     the page at /, of the files in page/
 streaming   answers piece by piece
 schema      the OpenAPI document's types
 door        tokens, room, the access log
