@@ -41,7 +41,9 @@ export class View {
     this.boxing.attach(frame, picture.box);
     frame.addEventListener("pointermove", (event) => this.over(event));
     frame.addEventListener("pointerdown", (event) => this.over(event));
-    frame.addEventListener("pointerleave", () => this.name(null));
+    frame.addEventListener("pointerleave", (event) => {
+      if (event.pointerType !== "touch") this.name(null); // a finger leaves with every tap
+    });
     this.redraw();
   }
 
