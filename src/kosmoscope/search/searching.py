@@ -18,14 +18,24 @@ from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
 from kosmoscope.results import Description
+from kosmoscope.search.embedding import Embedder, Float
 from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
 from kosmoscope.search.index.loading import Loaded
 from kosmoscope.search.index.reading import Results
-from kosmoscope.search.index.schema import INDEX, open_to_read, told, transaction
+from kosmoscope.search.index.schema import (
+    INDEX,
+    is_there,
+    no_index,
+    open_to_read,
+    told,
+    transaction,
+)
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
+from kosmoscope.search.likeness import copies, nearest
+from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
 
 CUT_OFF = 0.5
@@ -98,6 +108,25 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """A picture that is like another."""
+
+    source: str
+    """The picture's path as its results name it."""
+    likeness: float
+    """Cosine of the two vectors, less what all of the index have in common: -1..1."""
+    caption: str
+    records: tuple[tuple[str, int], ...] = ()
+    """Its tasks, and where in results.jsonl their records begin."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain strings and numbers; without `records`."""
+        return {
+            "source": self.source, "likeness": round(self.likeness, 4), "caption": self.caption
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a question found."""
 
@@ -148,11 +177,8 @@ class Index:
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
         self.path = self.folder / INDEX
-        if not self.path.is_file():
-            raise InputError(
-                f"{shown_name(self.folder)}: has no {INDEX}; make it with "
-                f"`kosmoscope index {shown_name(self.folder)}`"
-            )
+        if not is_there(self.folder):
+            raise no_index(self.folder)
         self._lock = threading.Lock()
         self._open()
 
@@ -175,8 +201,7 @@ class Index:
             OptionError: a limit below 0, a cut-off outside of 0..1.
             IndexDamagedError: the index is damaged.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-            raise OptionError(f"limit is {limit!r}; expected a whole number from 0")
+        _check_limit(limit)
         if not 0 <= cut_off <= 1:
             raise OptionError(f"cut_off is {cut_off!r}; expected a number from 0 to 1")
         query = parse(question) if isinstance(question, str) else question
@@ -191,6 +216,56 @@ class Index:
                 near = [self._hit(loaded, query, i) for i in _best(chances, some)]
             notes = (*query.notes, *self._notes(loaded, query))
             return Answer(query, tuple(hits), total, loaded.columns.pictures, tuple(near), notes)
+
+    def like(self, embedder: Embedder, wanted: Float, *, limit: int = LIMIT) -> tuple[Alike, ...]:
+        """Return the pictures whose vectors are nearest to one. All are looked at: it is exact.
+
+        Args:
+            embedder: the model that made the index' vectors (`update_vectors`).
+            wanted: (D,), its vector of a picture, of a part of one, or of a text.
+            limit: how many to return at most.
+
+        Raises:
+            OptionError: a limit below 0, a vector of another length.
+            InputError: the index has no vectors of this model.
+            IndexDamagedError: the index is damaged.
+        """
+        _check_limit(limit)
+        with self._reading() as loaded:
+            ids, vectors = stored(self._base, self.path, embedder)
+            if wanted.shape != vectors.shape[1:]:
+                raise OptionError(
+                    f"a vector of shape {wanted.shape}; {embedder.name}'s have {vectors.shape[1:]}"
+                )
+            places = loaded.places(ids)
+            return tuple(
+                Alike(row.source, likeness, row.caption, row.lines)
+                for at, likeness in nearest(vectors, wanted, limit)
+                for row in [loaded.row(int(places[at]))]
+            )
+
+    def copies(self) -> list[tuple[str, ...]]:
+        """Return groups of pictures that look the same, by path, two or more each.
+
+        Of pictures whose files were read when the index was made (`update_index(pictures=True)`).
+        Sizes, qualities and light may differ, and a little of the edge may be cut off;
+        `likeness.SAME_BITS` says how much that finds.
+
+        Raises:
+            IndexDamagedError: the index is damaged.
+        """
+        with self._reading() as loaded:
+            ids, hashes = prints(self._base)
+            places = loaded.places(np.array(ids, np.int64))
+            return [
+                tuple(loaded.row(int(places[i])).source for i in group) for group in copies(hashes)
+            ]
+
+    @property
+    def embedders(self) -> dict[str, str]:
+        """The models of which it has vectors: key -> name, the latest last."""
+        with self._reading():
+            return embedders(self._base)
 
     def record(self, number: int) -> PictureRecord:
         """Return what is known of the picture of that number, 0 to `len(index) - 1`.
@@ -209,7 +284,7 @@ class Index:
         with self._reading() as loaded:
             return loaded.columns.pictures
 
-    def descriptions(self, hit: Hit) -> list[Description]:
+    def descriptions(self, hit: Hit | Alike) -> list[Description]:
         """Return what was said about a hit's picture, from results.jsonl, one for each task.
 
         `image.path` is a path by which the picture can be opened from here.
@@ -282,6 +357,11 @@ class Index:
         for noun in dict.fromkeys(_nouns(query.find)):
             if noun != ANYTHING and noun not in phrases and not is_known(noun):
                 yield f"'{noun}' is a word that neither the pictures nor the table of words have"
+
+
+def _check_limit(limit: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise OptionError(f"limit is {limit!r}; expected a whole number from 0")
 
 
 def _file_of(path: Path) -> tuple[int, int]:
