@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +93,10 @@ def test_vectors_are_made_once_and_again_for_new_contents(
     assert update_vectors(out, embedder).added == 1
     with Index.open(out) as index:
         assert names(index, embedder, photos / "china.jpg")[0] == "china.jpg"
-    (photos / "flower.jpg").unlink()
-    shutil.rmtree(out)
-    describe(scope, photos, out)
+    lines = (out / "results.jsonl").read_text().splitlines(keepends=True)
+    (out / "results.jsonl").write_text("".join(x for x in lines if "flower.jpg" not in x))
     update_index(out)
-    with Index.open(out) as index, contextlib.closing(index):
+    with Index.open(out) as index:
         assert "flower.jpg" not in names(index, embedder, photos / "china.jpg")
 
 
