@@ -27,6 +27,7 @@ from kosmoscope.search.index.schema import INDEX, open_to_read, told, transactio
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.words import is_known, meaning
+from kosmoscope.types import Box, Entity
 
 CUT_OFF = 0.5
 """From which probability a picture is an answer: more likely right than wrong."""
@@ -209,20 +210,49 @@ class Index:
         with self._reading() as loaded:
             return loaded.columns.pictures
 
-    def descriptions(self, hit: Hit) -> list[Description]:
+    def descriptions(
+        self, hit: Hit, images: str | PathLike[str] | None = None
+    ) -> list[Description]:
         """Return what was said about a hit's picture, from results.jsonl, one for each task.
 
-        `image.path` is a path by which the picture can be opened from here.
+        `image.path` is a path by which the picture can be opened from here; `images` is the folder
+        that the pictures are in now, if they moved.
 
         Raises:
             InputError: the results changed since.
         """
+        folder = None if images is None else Path(images)
         with contextlib.closing(Results(self.folder)) as results:
             found = []
             for _, start in hit.records:
                 line = results.line_at(start)
-                found.append((results.description(line), results.open_path(line)))
+                found.append((results.description(line), results.open_path(line, folder)))
         return [_at(description, path) for description, path in found]
+
+    def shown(self, hit: Hit, images: str | PathLike[str] | None = None) -> Description:
+        """Return a description of a hit's picture with its evidence alone, to be drawn.
+
+        Args:
+            hit: of this index.
+            images: the folder that the pictures are in now, if they moved.
+
+        Raises:
+            InputError: the results changed since.
+        """
+        description = self.descriptions(hit, images)[0]
+        size = description.image.width, description.image.height
+        at = len(description.caption)
+        things: dict[tuple[str, XYXY], float | None] = {}
+        for sight in hit.evidence:
+            if sight.box is not None:
+                things[sight.phrase, sight.box] = sight.probability
+            if sight.other_box is not None:
+                things.setdefault((sight.other_phrase, sight.other_box), None)
+        entities = tuple(
+            Entity(phrase, (at, at), (Box.of(box, size, confidence=probability),))
+            for (phrase, box), probability in things.items()
+        )
+        return replace(description, entities=entities)
 
     def close(self) -> None:
         """Close the database; a second time does nothing."""
