@@ -6,11 +6,12 @@ database, `words` knows what nouns mean. docs/search.md has the grammar.
 """
 
 from kosmoscope.errors import IndexDamagedError
+from kosmoscope.search.answers import Alike, Answer, Hit, Sight
 from kosmoscope.search.embedding import Embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.making import IndexSummary, update_index
-from kosmoscope.search.searching import CUT_OFF, LIMIT, Alike, Answer, Hit, Index, Sight
+from kosmoscope.search.searching import CUT_OFF, LIMIT, Index
 from kosmoscope.search.vectors import VectorSummary, update_vectors
 
 __all__ = [

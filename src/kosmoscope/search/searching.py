@@ -6,11 +6,11 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
 from kosmoscope.results import Description
+from kosmoscope.search.answers import Alike, Answer, Hit, Sight
 from kosmoscope.search.embedding import Embedder, Float
 from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
@@ -32,132 +33,18 @@ from kosmoscope.search.index.schema import (
     told,
     transaction,
 )
-from kosmoscope.search.language import Query, parse, wording
+from kosmoscope.search.language import Query, parse
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.likeness import copies, nearest
 from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
+from kosmoscope.types import Box, Entity
 
 CUT_OFF = 0.5
 """From which probability a picture is an answer: more likely right than wrong."""
 LIMIT = 20
 NEAREST = 3
 """How many pictures come nearest where none is an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """A thing of a picture, as evidence."""
-
-    part: str
-    """Which part of the question it speaks for, in canonical words."""
-    phrase: str
-    """What the picture's text calls it."""
-    box: XYXY | None
-    """Normalised; None: it was named without a box."""
-    probability: float
-    """That it is all of what that part asks of each thing."""
-    relation: str = ""
-    """How it stands to the thing of `other_phrase` and `other_box`; "" where none is asked."""
-    other_phrase: str = ""
-    other_box: XYXY | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A picture that satisfies a question, or comes near."""
-
-    source: str
-    """The picture's path as its results name it."""
-    probability: float
-    evidence: tuple[Sight, ...]
-    caption: str
-    taken: str | None = None
-    place: tuple[float, float] | None = None
-    """Latitude and longitude in degrees."""
-    records: tuple[tuple[str, int], ...] = ()
-    """Its tasks, and where in results.jsonl their records begin."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dicts, lists, strings and numbers; without `records`."""
-        return {
-            "source": self.source,
-            "probability": round(self.probability, 4),
-            "caption": self.caption,
-            "taken": self.taken,
-            "place": None if self.place is None else list(self.place),
-            "evidence": [
-                {
-                    "part": s.part,
-                    "phrase": s.phrase,
-                    "box": None if s.box is None else list(s.box),
-                    "probability": round(s.probability, 4),
-                    **(
-                        {
-                            "relation": s.relation,
-                            "other_phrase": s.other_phrase,
-                            "other_box": None if s.other_box is None else list(s.other_box),
-                        }
-                        if s.relation
-                        else {}
-                    ),
-                }
-                for s in self.evidence
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """A picture that is like another."""
-
-    source: str
-    """The picture's path as its results name it."""
-    likeness: float
-    """Cosine of the two vectors, less what all of the index have in common: -1..1."""
-    caption: str
-    records: tuple[tuple[str, int], ...] = ()
-    """Its tasks, and where in results.jsonl their records begin."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain strings and numbers; without `records`."""
-        return {
-            "source": self.source, "likeness": round(self.likeness, 4), "caption": self.caption
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a question found."""
-
-    query: Query
-    hits: tuple[Hit, ...]
-    """The likeliest first; of equal ones in the order of the results."""
-    total: int
-    """How many pictures satisfy it, shown or not."""
-    pictures: int
-    """Of how many."""
-    nearest: tuple[Hit, ...] = ()
-    """Where none does: what comes nearest, if anything speaks for it at all."""
-    notes: tuple[str, ...] = ()
-    """How the question was read, where that may not be how it was meant."""
-
-    @property
-    def read_as(self) -> str:
-        """The question in canonical words."""
-        return wording(self.query)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dicts, lists, strings and numbers."""
-        return {
-            "query": self.query.to_dict(),
-            "read_as": self.read_as,
-            "notes": list(self.notes),
-            "pictures": self.pictures,
-            "total": self.total,
-            "hits": [hit.to_dict() for hit in self.hits],
-            "nearest": [hit.to_dict() for hit in self.nearest],
-        }
 
 
 class Index:
@@ -284,20 +171,49 @@ class Index:
         with self._reading() as loaded:
             return loaded.columns.pictures
 
-    def descriptions(self, hit: Hit | Alike) -> list[Description]:
+    def descriptions(
+        self, hit: Hit | Alike, images: str | PathLike[str] | None = None
+    ) -> list[Description]:
         """Return what was said about a hit's picture, from results.jsonl, one for each task.
 
-        `image.path` is a path by which the picture can be opened from here.
+        `image.path` is a path by which the picture can be opened from here; `images` is the folder
+        that the pictures are in now, if they moved.
 
         Raises:
             InputError: the results changed since.
         """
+        folder = None if images is None else Path(images)
         with contextlib.closing(Results(self.folder)) as results:
             found = []
             for _, start in hit.records:
                 line = results.line_at(start)
-                found.append((results.description(line), results.open_path(line)))
+                found.append((results.description(line), results.open_path(line, folder)))
         return [_at(description, path) for description, path in found]
+
+    def shown(self, hit: Hit | Alike, images: str | PathLike[str] | None = None) -> Description:
+        """Return a description of a hit's picture with its evidence alone, to be drawn.
+
+        Args:
+            hit: of this index.
+            images: the folder that the pictures are in now, if they moved.
+
+        Raises:
+            InputError: the results changed since.
+        """
+        description = self.descriptions(hit, images)[0]
+        size = description.image.width, description.image.height
+        at = len(description.caption)
+        things: dict[tuple[str, XYXY], float | None] = {}
+        for sight in hit.evidence:
+            if sight.box is not None:
+                things[sight.phrase, sight.box] = sight.probability
+            if sight.other_box is not None:
+                things.setdefault((sight.other_phrase, sight.other_box), None)
+        entities = tuple(
+            Entity(phrase, (at, at), (Box.of(box, size, confidence=probability),))
+            for (phrase, box), probability in things.items()
+        )
+        return replace(description, entities=entities)
 
     def close(self) -> None:
         """Close the database; a second time does nothing."""
