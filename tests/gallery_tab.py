@@ -72,7 +72,7 @@ class Tab:
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, 30).until(lambda _: condition())
+        return WebDriverWait(self.driver, 120, 0.05).until(lambda _: condition())
 
     def hover(self, element: WebElement) -> None:
         ActionChains(self.driver).move_to_element(element).perform()

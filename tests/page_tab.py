@@ -69,7 +69,7 @@ class Page(Tab):
 
     def box(self) -> list[float] | None:
         """The box that is drawn, in fractions of the picture."""
-        return self.js(  # type: ignore[no-any-return]
+        return self.js(
             "const n = document.querySelector('.drawn'); if (n.hidden) return null;"
             "const r = n.getBoundingClientRect();"
             "const f = document.querySelector('#stage .frame').getBoundingClientRect();"

@@ -168,7 +168,7 @@ def test_masks_name_every_pixel(page: Page) -> None:
     for x, y in ((0.5, 0.9), (0.4, 0.03), (0.85, 0.7), (0.3, 0.35)):
         ActionChains(page.driver).move_to_element_with_offset(frame, *page.at(x, y)).perform()
         label = segments.names[segments.labels[int(y * height), int(x * width)]]
-        page.until(lambda label=label: page.texts(".pixel bdi") == [label])  # type: ignore[misc]
+        page.until(lambda label=label: page.texts(".pixel bdi") == [label])
         assert page.texts("#names .on bdi") == [label]
     alpha = (
         "const c = document.querySelector('canvas.labels');"

@@ -190,7 +190,7 @@ class Index:
                 found.append((results.description(line), results.open_path(line, folder)))
         return [_at(description, path) for description, path in found]
 
-    def shown(self, hit: Hit | Alike, images: str | PathLike[str] | None = None) -> Description:
+    def shown(self, hit: Hit, images: str | PathLike[str] | None = None) -> Description:
         """Return a description of a hit's picture with its evidence alone, to be drawn.
 
         Args:

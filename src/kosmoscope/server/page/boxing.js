@@ -58,6 +58,7 @@ export class Boxing {
 
   show(box) {
     this.box = box;
+    this.frame?.classList.remove("given");
     this.node.hidden = this.bar.hidden = !box;
     if (!box) return;
     const [x1, y1, x2, y2] = box.map((v) => `${v * 100}%`);

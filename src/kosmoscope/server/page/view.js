@@ -54,6 +54,7 @@ export class View {
     frame.querySelector("svg.boxes").replaceWith(overlay(entry, look));
     frame.querySelector("img")?.setAttribute("alt", entry.caption || picture.name);
     frame.classList.toggle("busy", Boolean(entry.busy));
+    frame.classList.toggle("given", entry.verb === "refer"); // the answer has the box
     frame.classList.toggle("labelled", this.labels !== null);
     this.lit = this.hot = null;
     this.paint();
