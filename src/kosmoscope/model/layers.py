@@ -1,6 +1,6 @@
 """The layer that CLIP's transformers are made of, and attention as a node.
 
-norm, attention, sum; norm, two linear layers, sum. Kosmos-2's vision tower is of such layers, and so
+norm, attention, sum; norm, two linear layers, sum. Kosmos-2's vision tower is made of them, and so
 are both towers of CLIP and SigLIP; checkpoints call the tensors alike.
 
 Source: transformers, models/clip/modeling_clip.py (`CLIPEncoderLayer`).
