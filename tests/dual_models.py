@@ -1,4 +1,4 @@
-"""Tiny random CLIP checkpoints, and transformers' own model of them."""
+"""Tiny random CLIP and SigLIP checkpoints, and transformers' own models of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import pre_tokenizers
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+import dual_tokenizers
 
 # Models this small only lose by threads, and a busy machine makes them lose a lot.
 torch.set_num_threads(1)
-
-WORDS = ("a", "an", "the", "photo", "of", "dog", "cat", "tree", "two", "red", "sky", "on", "and",
-         "snowman", "don't")  # fmt: skip
-START, END = "<|startoftext|>", "<|endoftext|>"
 
 TEXTS = (
     "a photo of a dog",
@@ -26,7 +24,7 @@ TEXTS = (
     "don't",
     "Ærøskøbing: 東京 🙂 e\u0301",
     "a dog and a cat in the sky " * 12,  # longer than any model here reads
-    "...",
+    "a ...",
 )
 
 
@@ -40,8 +38,13 @@ class Shape:
     text: dict[str, Any] = field(default_factory=dict)
     dimensions: int = 20
     processor: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str = "clip"  # or siglip, siglip2
 
-    def config(self, vocabulary: int) -> CLIPConfig:
+    @property
+    def clip(self) -> bool:
+        return self.tokenizer == "clip"
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         size, patch = self.image
         vision = {
             "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
@@ -49,21 +52,33 @@ class Shape:
         }  # fmt: skip
         text = {
             "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
-            "num_attention_heads": 3, "max_position_embeddings": 20, "vocab_size": vocabulary,
-            "bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1,
+            "num_attention_heads": 3, "max_position_embeddings": 20,
         }  # fmt: skip
-        return CLIPConfig(
-            vision_config={**vision, **self.vision},
-            text_config={**text, **self.text},
-            projection_dim=self.dimensions,
-        )
+        return {**vision, **self.vision}, {**text, **self.text}
+
+    def model(self, vocabulary: int) -> Any:
+        vision, text = self.parts()
+        if not self.clip:
+            text = {"vocab_size": vocabulary, "projection_size": vision["hidden_size"], **text}
+            return SiglipModel(SiglipConfig(vision_config=vision, text_config=text))
+        ends = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1}
+        text = {"vocab_size": vocabulary, **ends, **text}
+        config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=self.dimensions)
+        return CLIPModel(config)
+
+    def image_processor(self) -> Any:
+        side = {"height": self.image[0], "width": self.image[0]}
+        if not self.clip:
+            return SiglipImageProcessorPil(**{"size": side, **self.processor})
+        sizes = {"size": {"shortest_edge": self.image[0]}, "crop_size": side}
+        return CLIPImageProcessorPil(**{**sizes, **self.processor})
 
 
-SHAPES = (
+CLIPS = (
     Shape("base"),
     # As OpenAI's files: the end is the highest id, whatever eos_token_id says.
     Shape("first", text={"eos_token_id": 2, "bos_token_id": 0}),
-    Shape("gelu", image=(50, 14), dimensions=33,  # the last two columns and rows are not seen
+    Shape("gelu", image=(50, 14), dimensions=33,  # the last eight columns and rows are not seen
           vision={"hidden_act": "gelu", "layer_norm_eps": 1e-3, "num_hidden_layers": 1},
           text={"hidden_act": "gelu", "hidden_size": 42, "num_attention_heads": 2,
                 "intermediate_size": 31, "max_position_embeddings": 9},
@@ -72,6 +87,18 @@ SHAPES = (
     Shape("squashed", image=(32, 8), vision={"hidden_act": "gelu_pytorch_tanh"},
           processor={"size": {"height": 40, "width": 36}}),
 )  # fmt: skip
+
+SIGLIPS = (
+    Shape("siglip", tokenizer="siglip"),
+    # Another activation, an image that patches do not fill, Gemma's kind of tokenizer.
+    Shape("siglip2", tokenizer="siglip2", image=(45, 14),
+          vision={"hidden_size": 42, "num_attention_heads": 3, "hidden_act": "gelu",
+                  "num_hidden_layers": 1, "layer_norm_eps": 1e-3},
+          text={"hidden_size": 20, "num_attention_heads": 2, "max_position_embeddings": 11},
+          processor={"resample": 2}),
+)  # fmt: skip
+
+SHAPES = (*CLIPS, *SIGLIPS)
 
 
 @dataclass(frozen=True)
@@ -83,15 +110,17 @@ class Made:
 
     @cached_property
     def model(self) -> Any:
-        return CLIPModel.from_pretrained(self.folder).eval().float()
+        kind = CLIPModel if self.shape.clip else SiglipModel
+        return kind.from_pretrained(self.folder).eval().float()
 
     @cached_property
     def tokenizer(self) -> Any:
-        return CLIPTokenizer.from_pretrained(self.folder)
+        return dual_tokenizers.reference(self.shape.tokenizer, self.folder)
 
     @cached_property
     def processor(self) -> Any:
-        return CLIPImageProcessorPil.from_pretrained(self.folder)
+        kind = CLIPImageProcessorPil if self.shape.clip else SiglipImageProcessorPil
+        return kind.from_pretrained(self.folder)
 
     def pixels(self, picture: np.ndarray) -> torch.Tensor:
         # The format is said, because the reference guesses wrong for pictures 1 or 3 pixels high.
@@ -99,37 +128,18 @@ class Made:
             images=picture, return_tensors="pt", input_data_format="channels_last"
         )["pixel_values"].float()
 
-    def tokens(self, texts: list[str]) -> Any:
+    def ids(self, texts: list[str]) -> torch.Tensor:
+        """(n, N): padded to the longest for CLIP, to all that the model reads for SigLIP."""
         length = self.model.config.text_config.max_position_embeddings
+        padding = True if self.shape.clip else "max_length"
         return self.tokenizer(
-            texts, padding=True, truncation=True, max_length=length, return_tensors="pt"
-        )
+            texts, padding=padding, truncation=True, max_length=length, return_tensors="pt"
+        )["input_ids"]
 
     @torch.no_grad()
     def ask(self, picture: np.ndarray, texts: list[str]) -> Any:
         """Return transformers' outputs: `image_embeds`, `text_embeds` and the logits."""
-        return self.model(**self.tokens(texts), pixel_values=self.pixels(picture))
-
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """A byte-level vocabulary with a few whole words; the ends have the highest ids, as released.
-
-    Of the bytes some are missing, so that there are unknown characters, which CLIP's tokenizer
-    takes for the end of a text.
-    """
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())[:200]
-    pieces = [*letters, *(c + "</w>" for c in letters)]
-    merges: list[tuple[str, str]] = []
-    for word in WORDS:
-        *first, last = word
-        known, parts = "", [*first, last + "</w>"]
-        for part in parts:
-            if known and (known, part) not in merges:
-                merges.append((known, part))
-                pieces.append(known + part)
-            known += part
-    vocabulary = {p: i for i, p in enumerate([*dict.fromkeys(pieces), START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+        return self.model(input_ids=self.ids(texts), pixel_values=self.pixels(picture))
 
 
 def make(
@@ -137,14 +147,10 @@ def make(
 ) -> Made:
     """Write a checkpoint with random weights whose norms and biases are far from trivial."""
     torch.manual_seed(seed)
-    tokenizer = clip_tokenizer()
-    model = CLIPModel(shape.config(len(tokenizer)))
+    model = shape.model(dual_tokenizers.save(shape.tokenizer, folder))
     randomize(model)
     model.to(dtype).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    size = shape.image[0]
-    sizes = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    CLIPImageProcessorPil(**{**sizes, **shape.processor}).save_pretrained(folder)
+    shape.image_processor().save_pretrained(folder)
     return Made(folder, shape)
 
 
@@ -154,6 +160,8 @@ def randomize(model: Any) -> None:
         noise = torch.randn_like(parameter)
         if "norm" in name or "layrnorm" in name:
             parameter.copy_(0.2 * noise + (1 if name.endswith("weight") else 0))
+        elif name.startswith("logit"):
+            parameter.fill_(1.5 if name == "logit_scale" else -0.7)
         elif name.endswith("bias"):
             parameter.copy_(0.1 * noise)
         elif "embedding" in name and "patch" not in name:

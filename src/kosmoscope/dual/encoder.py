@@ -114,7 +114,7 @@ class DualEncoder:
             texts: such as "a photo of a dog": captions of pictures are what the model knows.
 
         Raises:
-            PromptError: a text is empty, or no valid Unicode.
+            PromptError: a text is blank, or has half a surrogate pair.
             ModelError: the weights give numbers that are not finite.
         """
         several = [texts] if isinstance(texts, str) else texts

@@ -9,6 +9,7 @@ models/siglip/image_processing_pil_siglip.py (`SiglipImageProcessorPil`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _HALF = (0.5, 0.5, 0.5)
 _SIDE = 224
 _MOST_EDGE = 4096
 
+_REACH = 3
 _LONG = 16
 """How many times as long as wide a picture is scaled whole, before most of it is cut off."""
 
@@ -132,8 +134,8 @@ def _size(reader: PreprocessorReader, data: Mapping[str, Any], clip: bool) -> tu
 def square(rgb: NDArray[np.uint8], spec: SquareSpec) -> NDArray[np.float32]:
     """Scale, cut and normalise a picture.
 
-    Of one more than 16 times as long as wide only what is kept gets scaled, which may differ from
-    the reference by a step of the 256 in single values.
+    Of one that is scaled to more than 16 times as long as wide only what is kept gets scaled. That
+    is the same but where Pillow takes the columns before the rows, of tall pictures made smaller.
 
     Args:
         rgb: (H, W, 3) uint8, upright.
@@ -143,16 +145,34 @@ def square(rgb: NDArray[np.uint8], spec: SquareSpec) -> NDArray[np.float32]:
         (1, 3, S, S) float32.
     """
     image = Image.fromarray(np.ascontiguousarray(rgb))
-    w, h = spec.scaled(image.size)
+    size = w, h = spec.scaled(image.size)
     left, top = (w - spec.side) // 2, (h - spec.side) // 2
     kept = (left, top, left + spec.side, top + spec.side)
     resample = Image.Resampling(spec.resample)
-    if max(w, h) <= _LONG * min(w, h):
-        image = image.resize((w, h), resample).crop(kept)
+    if max(size) <= _LONG * min(size):
+        image = image.resize(size, resample).crop(kept)
     else:
-        across, down = image.width / w, image.height / h
-        box = (kept[0] * across, kept[1] * down, kept[2] * across, kept[3] * down)
-        image = image.resize((spec.side, spec.side), resample, box)
+        image = _part(image, size, kept, resample)
     side = (spec.side, spec.side)
     pixels = PixelSpec(side, spec.resample, spec.mean, spec.std, spec.rescale_factor)
     return pixel_tensor(np.asarray(image), pixels)[None]
+
+
+def _part(
+    image: Image.Image,
+    size: tuple[int, int],
+    kept: tuple[int, int, int, int],
+    resample: Image.Resampling,
+) -> Image.Image:
+    """Return what would be at `kept` if a picture were scaled to `size`, which may be huge."""
+    x1, y1, x2, y2 = kept
+    across, down = image.width / size[0], image.height / size[1]
+    left, right, top, bottom = x1 * across, x2 * across, y1 * down, y2 * down
+    # The pixels that the filter sees there; the widest reaches 3 to each side.
+    mx, my = (math.ceil(_REACH * max(scale, 1)) + 1 for scale in (across, down))
+    x, y = max(math.floor(left) - mx, 0), max(math.floor(top) - my, 0)
+    image = image.crop(
+        (x, y, min(math.ceil(right) + mx, image.width), min(math.ceil(bottom) + my, image.height))
+    )
+    wide = image.resize((x2 - x1, image.height), resample, (left - x, 0, right - x, image.height))
+    return wide.resize((x2 - x1, y2 - y1), resample, (0, top - y, wide.width, bottom - y))

@@ -80,14 +80,15 @@ class TextReader:
         looks like one of the tokenizer's special tokens is text like any other.
 
         Raises:
-            PromptError: the text is empty, or no valid Unicode.
+            PromptError: the text is blank, or has half a surrogate pair.
         """
         if not text.strip():
-            raise PromptError("the text is empty; expected what a picture shows")
+            raise PromptError("the text is blank; expected what a picture shows")
         try:
-            found = self.backend.encode(self.prepared(text) if self.prepared else text).ids
+            text.encode()
         except UnicodeEncodeError as e:
-            raise PromptError(f"the text is not valid Unicode: {reason(e)}") from e
+            raise PromptError(f"the text has half a surrogate pair at offset {e.start}") from e
+        found = self.backend.encode(self.prepared(text) if self.prepared else text).ids
         if self.pad is None:
             found = found[: self.end(found) + 1]
         else:
