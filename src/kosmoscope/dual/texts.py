@@ -148,15 +148,15 @@ def _preparation(data: Mapping[str, Any], path: Path) -> Callable[[str], str]:
     (transformers, models/siglip2/tokenization_siglip2.py).
     """
     name = str(data.get("tokenizer_class")).removesuffix("Fast")
-    known = {"SiglipTokenizer": (canonical, "right"), "GemmaTokenizer": (str.lower, "left"),
-             "Siglip2Tokenizer": (str.lower, "left")}  # fmt: skip
+    known = {"SiglipTokenizer": canonical, "GemmaTokenizer": str.lower,
+             "Siglip2Tokenizer": str.lower}  # fmt: skip
     if name not in known:
         raise TokenizerError(
             f"{path}: tokenizer_class is {name[:80]!r}; expected one of {', '.join(known)}"
         )
-    prepared, side = known[name]
-    if (found := data.get("padding_side", side)) != "right":
-        raise TokenizerError(f"{path}: padding_side is {str(found)[:80]!r}; expected 'right'")
-    if data.get("do_lower_case", True) is not True:
-        raise TokenizerError(f"{path}: do_lower_case is not true; SigLIP was trained on lower case")
-    return prepared
+    for key, trained in (("padding_side", "right"), ("do_lower_case", True)):
+        if (found := data.get(key, trained)) != trained:
+            raise TokenizerError(
+                f"{path}: {key} is {str(found)[:80]!r}; SigLIP was trained with {trained!r}"
+            )
+    return known[name]
