@@ -62,12 +62,12 @@ def test_pull_downloads_and_converts(hub: HubServer, sound: dict[str, Path], fam
     rounded = run("pull", REPOS[family], "--precision", "int8")
     assert rounded.stderr.splitlines()[-1] == f"note: converting {alias} to int8"
     listed = [json.loads(line) for line in run("models", "-f", "json").stdout.splitlines()]
-    assert [(m["name"], m["where"], m["precision"]) for m in listed if m["kind"] == family] == [
+    assert {(m["name"], m["where"], m["precision"]) for m in listed if m["kind"] == family} == {
         (REPOS[family], "hub", None),
         (sound[family].name, "converted", "fp32"),
         (alias, "converted", "fp32"),
         (alias, "converted", "int8"),
-    ]
+    }
     notes = run("models").stderr
     assert "clip-vit-large-patch14 (CLIP) is not on this machine" in notes
     assert alias not in notes
