@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import dual_models
+import sam_models
 import small_models as small
+from cli_runner import one_error, run
 from kosmoscope.batch import Task, run_batch
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.scope import Scope
-from kosmoscope.search import Embedder, Index, scope_embedder, update_index, update_vectors
+from kosmoscope.search import (
+    Embedder,
+    Index,
+    load_embedder,
+    scope_embedder,
+    update_index,
+    update_vectors,
+)
 from kosmoscope.search.index.schema import INDEX
 from kosmoscope.search.making import writing
+from kosmoscope.search.searching import fused
 from server_process import PHOTOS
 
 SOME = ("china", "flower")
@@ -167,3 +179,94 @@ def test_copies_are_found_where_files_were_read(out: Path) -> None:
     with writing(out) as base:  # a hash with the highest bit is a negative number there
         (low,) = base.execute("SELECT min(hash) FROM print").fetchone()
         assert -(2**63) <= low < 2**63
+
+
+# The command line, and a model that knows texts
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dual_models.make(tmp_path_factory.mktemp("clip") / "tiny", dual_models.CLIPS[0]).folder
+
+
+def test_commands(out: Path, photos: Path, clip: Path) -> None:
+    photo = str(photos / "china.jpg")
+    made = run("index", str(out), "--pictures", "--vectors", "--model", str(clip))
+    assert made.exit_code == 0, made.stderr
+    assert "4 pictures with a vector of tiny, 4 new" in made.stderr
+
+    found = run("search", str(out), "--like", photo, "--model", str(clip), "--format", "json")
+    alike = json.loads(found.stdout)["alike"]
+    assert Path(alike[0]["source"]).name == "china.jpg"
+    assert alike[0]["likeness"] > 0.999
+    part = run("search", str(out), "--like", photo, "--box", "0,0,0.5,0.5", "--model", str(clip),
+               "--limit", "1")  # fmt: skip
+    assert part.exit_code == 0, part.stderr
+    assert part.stdout.count(".jpg") + part.stdout.count(".png") == 1
+
+    copies = run("search", str(out), "--duplicates")
+    assert copies.stdout.startswith("2 pictures have copies, 2 altogether")
+    assert "china-small.png" in copies.stdout
+    groups = json.loads(run("search", str(out), "--duplicates", "--format", "json").stdout)
+    assert [len(group) for group in groups["copies"]] == [2, 2]
+
+    words = run("search", str(out), "a temple", "--vectors", "--model", str(clip))
+    assert words.exit_code == 0, words.stderr
+    assert "Nearest by vectors, right or not:" in words.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "expected a question"),
+        (("dogs", "--duplicates"), "one at a time"),
+        (("--duplicates", "--like", "x.jpg"), "one at a time"),
+        (("dogs", "--box", "0,0,1,1"), "--box goes with --like"),
+        (("--like", "x.jpg", "--box", "0,0,2,1"), "0..1"),
+    ],
+)
+def test_wrong_calls(out: Path, args: tuple[str, ...], said: str) -> None:
+    update_index(out)
+    assert said in one_error(run("search", str(out), *args), 2)
+
+
+def test_a_model_that_cannot(out: Path) -> None:
+    update_index(out)
+    for args, said, status in (
+        (("--like", "no-such.jpg"), "no-such.jpg", 1),
+        (("dogs", "--vectors"), "pocket knows no texts", 2),
+    ):
+        result = run("search", str(out), *args, "--model", "pocket")
+        assert result.exit_code == status
+        assert said in result.stderr.splitlines()[-1]  # a line before it may say "converting"
+
+
+def test_words_order_what_is_found(out: Path, clip: Path) -> None:
+    update_index(out)
+    embedder = load_embedder(clip)
+    update_vectors(out, embedder)
+    with Index.open(out) as index:
+        alone = index.search("no zebras")
+        both = index.search("no zebras", embedder=embedder)
+        assert {hit.source for hit in both.hits} == {hit.source for hit in alone.hits}
+        # All are as likely: the vectors' order is that of both.
+        assert [hit.source for hit in both.hits] == [found.source for found in both.alike]
+        assert embedder.text is not None
+        assert both.alike == index.like(embedder, embedder.text("no zebras"), of_text=True)
+        assert "alike" in both.to_dict()
+        assert "alike" not in alone.to_dict()
+        assert index.search("no zebras", limit=1, embedder=embedder).hits == both.hits[:1]
+
+
+def test_fused() -> None:
+    chances = np.array([0.9, 0.9, 0.6, 0.1])
+    likeness = np.array([0.1, 0.3, 0.2, 0.9], np.float32)
+    assert fused(chances, likeness, np.array([0, 1, 2])) == [1, 0, 2]
+    assert fused(chances, likeness, np.zeros(0, np.intp)) == []
+
+
+def test_any_kind_of_model_that_makes_vectors(tmp_path: Path, embedder: Embedder) -> None:
+    picture = np.zeros((60, 60, 3), np.uint8)
+    assert load_embedder("pocket", threads=1).picture(picture, None).shape == (192,)
+    with pytest.raises(OptionError, match="makes no vectors"):
+        load_embedder(sam_models.make(tmp_path / "sam").folder)

@@ -7,7 +7,7 @@ database, `words` knows what nouns mean. docs/search.md has the grammar.
 
 from kosmoscope.errors import IndexDamagedError
 from kosmoscope.search.answers import Alike, Answer, Hit, Sight
-from kosmoscope.search.embedding import Embedder, scope_embedder
+from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.making import IndexSummary, update_index
@@ -28,7 +28,9 @@ __all__ = [
     "Query",
     "Sight",
     "VectorSummary",
+    "dual_embedder",
     "is_there",
+    "load_embedder",
     "parse",
     "scope_embedder",
     "update_index",

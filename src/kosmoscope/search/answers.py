@@ -105,6 +105,9 @@ class Answer:
     """Where none does: what comes nearest, if anything speaks for it at all."""
     notes: tuple[str, ...] = ()
     """How the question was read, where that may not be how it was meant."""
+    alike: tuple[Alike, ...] = ()
+    """Where vectors of texts were asked too: the pictures nearest to the question's. There are
+    always some, whether they are right or not."""
 
     @property
     def read_as(self) -> str:
@@ -121,4 +124,5 @@ class Answer:
             "total": self.total,
             "hits": [hit.to_dict() for hit in self.hits],
             "nearest": [hit.to_dict() for hit in self.nearest],
+            **({"alike": [found.to_dict() for found in self.alike]} if self.alike else {}),
         }

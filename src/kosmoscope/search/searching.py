@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
@@ -33,9 +34,9 @@ from kosmoscope.search.index.schema import (
     told,
     transaction,
 )
-from kosmoscope.search.language import Query, parse
+from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
-from kosmoscope.search.likeness import copies, nearest
+from kosmoscope.search.likeness import copies, likenesses
 from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
@@ -75,7 +76,12 @@ class Index:
         return cls(folder)
 
     def search(
-        self, question: str | Query, *, limit: int = LIMIT, cut_off: float = CUT_OFF
+        self,
+        question: str | Query,
+        *,
+        limit: int = LIMIT,
+        cut_off: float = CUT_OFF,
+        embedder: Embedder | None = None,
     ) -> Answer:
         """Return the pictures that satisfy a question, with the evidence.
 
@@ -83,33 +89,54 @@ class Index:
             question: in words (docs/search.md has the grammar), or a `Query`.
             limit: how many to return at most, the likeliest.
             cut_off: 0..1: from which probability a picture is an answer.
+            embedder: also ask its vectors (`update_vectors`), by the question's words. What is an
+                answer stays the same; their order is that of both (`fused`), and `Answer.alike`
+                are the pictures nearest to the words.
 
         Raises:
-            OptionError: a limit below 0, a cut-off outside of 0..1.
+            OptionError: a limit below 0, a cut-off outside of 0..1, an embedder without texts.
+            InputError: the index has no vectors of the embedder.
             IndexDamagedError: the index is damaged.
         """
         _check_limit(limit)
         if not 0 <= cut_off <= 1:
             raise OptionError(f"cut_off is {cut_off!r}; expected a number from 0 to 1")
         query = parse(question) if isinstance(question, str) else question
+        words = question if isinstance(question, str) else wording(query)
+        if embedder is not None and embedder.text is None:
+            raise OptionError(f"{embedder.name} knows no texts; expected a CLIP or SigLIP model")
+        wanted = embedder.text(words) if embedder is not None and embedder.text else None
         with self._reading() as loaded:
             chances = evaluate_all(query, loaded.columns, meaning)
             answers = chances >= cut_off if cut_off > 0 else chances > 0
             total = int(answers.sum())
-            hits = [self._hit(loaded, query, i) for i in _best(chances, min(limit, total))]
+            alike: tuple[Alike, ...] = ()
+            if embedder is None or wanted is None:
+                order = _best(chances, min(limit, total))
+            else:
+                places, vectors = self._vectors(loaded, embedder, wanted)
+                likeness = np.full(len(chances), -np.inf, np.float32)
+                likeness[places] = likenesses(vectors, wanted, centred=False)
+                order = fused(chances, likeness, np.flatnonzero(answers))[:limit]
+                alike = self._alike(loaded, likeness, limit)
+            hits = [self._hit(loaded, query, i) for i in order]
             near: list[Hit] = []
             if not total:
                 some = min(NEAREST, int((chances > 0).sum()))
                 near = [self._hit(loaded, query, i) for i in _best(chances, some)]
             notes = (*query.notes, *self._notes(loaded, query))
-            return Answer(query, tuple(hits), total, loaded.columns.pictures, tuple(near), notes)
+            count = loaded.columns.pictures
+            return Answer(query, tuple(hits), total, count, tuple(near), notes, alike)
 
-    def like(self, embedder: Embedder, wanted: Float, *, limit: int = LIMIT) -> tuple[Alike, ...]:
+    def like(
+        self, embedder: Embedder, wanted: Float, *, of_text: bool = False, limit: int = LIMIT
+    ) -> tuple[Alike, ...]:
         """Return the pictures whose vectors are nearest to one. All are looked at: it is exact.
 
         Args:
             embedder: the model that made the index' vectors (`update_vectors`).
             wanted: (D,), its vector of a picture, of a part of one, or of a text.
+            of_text: it is a text's.
             limit: how many to return at most.
 
         Raises:
@@ -119,17 +146,10 @@ class Index:
         """
         _check_limit(limit)
         with self._reading() as loaded:
-            ids, vectors = stored(self._base, self.path, embedder)
-            if wanted.shape != vectors.shape[1:]:
-                raise OptionError(
-                    f"a vector of shape {wanted.shape}; {embedder.name}'s have {vectors.shape[1:]}"
-                )
-            places = loaded.places(ids)
-            return tuple(
-                Alike(row.source, likeness, row.caption, row.lines)
-                for at, likeness in nearest(vectors, wanted, limit)
-                for row in [loaded.row(int(places[at]))]
-            )
+            places, vectors = self._vectors(loaded, embedder, wanted)
+            likeness = np.full(loaded.columns.pictures, -np.inf, np.float32)
+            likeness[places] = likenesses(vectors, wanted, centred=not of_text)
+            return self._alike(loaded, likeness, limit)
 
     def copies(self) -> list[tuple[str, ...]]:
         """Return groups of pictures that look the same, by path, two or more each.
@@ -247,6 +267,26 @@ class Index:
                 self._loaded.refresh()
                 yield self._loaded
 
+    def _vectors(
+        self, loaded: Loaded, embedder: Embedder, wanted: Float
+    ) -> tuple[NDArray[np.int64], Float]:
+        """Return the pictures of the columns that have a vector of a model, and those."""
+        ids, vectors = stored(self._base, self.path, embedder)
+        if wanted.shape != vectors.shape[1:]:
+            raise OptionError(
+                f"a vector of shape {wanted.shape}; {embedder.name}'s have {vectors.shape[1:]}"
+            )
+        return loaded.places(ids), vectors
+
+    @staticmethod
+    def _alike(loaded: Loaded, likeness: Float, limit: int) -> tuple[Alike, ...]:
+        there = int(np.isfinite(likeness).sum())
+        return tuple(
+            Alike(row.source, float(likeness[i]), row.caption, row.lines)
+            for i in _best(likeness, min(limit, there))
+            for row in [loaded.row(i)]
+        )
+
     @staticmethod
     def _hit(loaded: Loaded, query: Query, picture: int) -> Hit:
         record, row = loaded.record(picture), loaded.row(picture)
@@ -288,7 +328,7 @@ def _file_of(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _best(chances: Chances, many: int) -> list[int]:
+def _best(chances: Chances | Float, many: int) -> list[int]:
     """Return the likeliest pictures, of equal ones the first."""
     if many <= 0:
         return []
@@ -300,6 +340,22 @@ def _best(chances: Chances, many: int) -> list[int]:
         some = np.arange(len(chances))
     order = np.lexsort((some, -chances[some]))[:many]
     return [int(i) for i in some[order]]
+
+
+def fused(chances: Chances, likeness: Float, some: NDArray[np.intp]) -> list[int]:
+    """Return pictures ordered by both of two measures: by the sum of 1 / (60 + rank).
+
+    Source: Cormack, Clarke and Buettcher, Reciprocal rank fusion (SIGIR 2009).
+
+    Args:
+        chances, likeness: of all pictures.
+        some: which to order.
+    """
+    score = np.zeros(len(some))
+    for measure in (chances[some], likeness[some]):
+        rank = np.searchsorted(np.sort(-measure), -measure)  # how many are better
+        score += 1 / (60 + rank)
+    return [int(i) for i in some[np.lexsort((some, -score))]]
 
 
 def _nouns(node: Node | None) -> Iterator[str]:
