@@ -37,6 +37,7 @@ from kosmoscope.search.index.schema import (
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.likeness import copies, likenesses
+from kosmoscope.search.nearest import nearness, parts_of
 from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
@@ -122,8 +123,9 @@ class Index:
             hits = [self._hit(loaded, query, i) for i in order]
             near: list[Hit] = []
             if not total:
-                some = min(NEAREST, int((chances > 0).sum()))
-                near = [self._hit(loaded, query, i) for i in _best(chances, some)]
+                closeness = chances + nearness(query, loaded.columns, meaning)
+                some = min(NEAREST, int((closeness > 0).sum()))
+                near = [self._hit(loaded, query, i, near=True) for i in _best(closeness, some)]
             notes = (*query.notes, *self._notes(loaded, query))
             count = loaded.columns.pictures
             return Answer(query, tuple(hits), total, count, tuple(near), notes, alike)
@@ -288,11 +290,15 @@ class Index:
         )
 
     @staticmethod
-    def _hit(loaded: Loaded, query: Query, picture: int) -> Hit:
+    def _hit(loaded: Loaded, query: Query, picture: int, *, near: bool = False) -> Hit:
         record, row = loaded.record(picture), loaded.row(picture)
         verdict = evaluate(query, record, meaning)
+        found = verdict.evidence
+        if near:  # what it has of the parts; of each thing the part of which most is said
+            parts = [evaluate(part, record, meaning).evidence for part in parts_of(query)]
+            found = tuple({e.thing: e for some in reversed(parts) for e in some}.values())
         sights = []
-        for e in verdict.evidence:
+        for e in found:
             thing = record.things[e.thing]
             other = None if e.other is None else record.things[e.other]
             sights.append(

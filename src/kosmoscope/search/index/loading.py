@@ -155,5 +155,5 @@ class Loaded:
         row = self._base.execute(
             "SELECT group_concat(rowid, ' ') FROM text WHERE text MATCH ?", (f'"{word}"',)
         ).fetchone()
-        ids = np.array((row[0] or "").split(), np.uint32)
+        ids = np.fromstring(row[0] or "", np.int64, sep=" ")
         return np.searchsorted(self._ids, ids)
