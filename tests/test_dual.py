@@ -146,7 +146,7 @@ def test_pictures_that_are_long_and_thin(pair: Pair, wh: tuple[int, int], most: 
 
 
 def test_a_picture_too_thin_for_the_reference(pair: Pair) -> None:
-    """It would make one of 170 megapixels."""
+    """It would first make one of more than 100 megapixels."""
     ours = square(picture(7, (1, 60_000)), pair.ours.square)
     assert ours.shape == (1, 3, pair.ours.square.side, pair.ours.square.side)
     assert ours.std() > 0.01
