@@ -1,14 +1,14 @@
-"""CLIP and SigLIP at their base sizes with random weights: vectors a second, beside torch.
+"""CLIP and SigLIP at their base sizes with random weights: the time of a vector, beside torch.
 
-    python benchmarks/dual.py [--threads N] [--runs N] [--folder DIR]
+    python benchmarks/dual.py [--runs N] [--folder DIR]
 
 Speed does not depend on the weights' values. Needs the dev dependencies, 6 GB of memory and 4 GB of
-disk, in a temporary folder unless --folder names one. The engines take turns, so that what else the
-machine does meets all alike; the table has the best of the runs. A picture is from its pixels in
-memory to its vector, a text from its words to its vector. Opening and peak memory are of a process
-that opens the model and makes one vector of each. The last columns are cosines to the vectors of
-fp32, the least of the sample photos and of the texts; with random weights they say how much
-rounding adds up, and not what it costs in earnest.
+disk, in a temporary folder unless --folder names one. All run on one thread, and the times are of
+the processor, so that they hold on a busy machine too; the table has the best of the runs, in which
+the engines take turns. A picture is from its pixels in memory to its vector, a text from its words
+to its vector. Opening and peak memory are of a process that loads the model and makes one vector of
+each. The last columns are cosines to the vectors of fp32, the least of the sample photos and of the
+texts; with random weights they say how much rounding adds up, and not what it costs in earnest.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def ensure(folder: Path, size: str) -> Path:
 class Ours:
     """kosmoscope."""
 
-    def __init__(self, folder: Path, threads: int, precision: str) -> None:
+    def __init__(self, folder: Path, precision: str) -> None:
         from kosmoscope.dual import load_dual_encoder
 
-        self.model = load_dual_encoder(folder, threads, precision=precision)  # type: ignore[arg-type]
+        self.model = load_dual_encoder(folder, 1, precision=precision)  # type: ignore[arg-type]
 
     def picture(self, rgb: np.ndarray) -> np.ndarray:
         return self.model.embed_picture(rgb)
@@ -77,12 +77,12 @@ class Ours:
 class Theirs:
     """transformers: the same steps."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path) -> None:
         import torch
 
         import dual_models
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)
         torch.set_grad_enabled(False)
         self.made = dual_models.Made(folder, shape_of(folder.name))
         self.model = self.made.model
@@ -96,10 +96,10 @@ class Theirs:
         return found / np.linalg.norm(found)
 
 
-def engine(label: str, folder: Path, threads: int) -> Ours | Theirs:
+def engine(label: str, folder: Path) -> Ours | Theirs:
     size, kind = label.split(", ")
     source = ensure(folder, size)
-    return Theirs(source, threads) if kind == "transformers" else Ours(source, threads, kind)
+    return Theirs(source) if kind == "transformers" else Ours(source, kind)
 
 
 def photos() -> list[np.ndarray]:
@@ -107,15 +107,14 @@ def photos() -> list[np.ndarray]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -123,15 +122,14 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         os.environ["KOSMOSCOPE_HOME"] = str(folder / "home")
         if args.alone:
-            began = time.perf_counter()
-            model = engine(args.alone, folder, args.threads)
+            model = engine(args.alone, folder)
             model.picture(photos()[0])
             model.text(SHORT)
-            print(time.perf_counter() - began, machine.peak_gb())
+            print(time.process_time(), machine.peak_gb())
             return
         print(machine.describe())
         load = ", ".join(f"{v:.1f}" for v in os.getloadavg())
-        print(f"{args.threads} threads; {args.runs} runs; load average at the start {load}\n")
+        print(f"1 thread; {args.runs} runs; load average at the start {load}\n")
         print(f"{'':37s}{'picture':>10s}{'short text':>12s}{'long text':>11s}{'open':>8s}"
               f"{'peak':>9s}{'cos picture':>13s}{'cos text':>10s}")  # fmt: skip
         for size in ("clip-vit-base-patch32", "siglip-base-patch16-224"):
@@ -140,7 +138,7 @@ def main() -> None:
 
 def measure(size: str, args: argparse.Namespace, folder: Path) -> None:
     labels = [f"{size}, {kind}" for kind in ENGINES]
-    engines = {label: engine(label, folder, args.threads) for label in labels}
+    engines = {label: engine(label, folder) for label in labels}
     seen = {label: [e.picture(p) for p in photos()] for label, e in engines.items()}
     read = {label: [e.text(t) for t in TEXTS] for label, e in engines.items()}
     rgb = photos()[0]
@@ -157,15 +155,14 @@ def measure(size: str, args: argparse.Namespace, folder: Path) -> None:
         picture, short, long = (1000 * min(c) for c in zip(*found[label], strict=True))
         cosines = [min(float(a @ b) for a, b in zip(some[label], some[exact], strict=True))
                    for some in (seen, read)]  # fmt: skip
-        opened, peak = alone(label, args, folder)
+        opened, peak = alone(label, folder)
         print(f"{label:37s}{picture:7.0f} ms{short:9.0f} ms{long:8.0f} ms{opened:6.1f} s"
               f"{peak:6.2f} GB{cosines[0]:13.5f}{cosines[1]:10.5f}", flush=True)  # fmt: skip
 
 
-def alone(label: str, args: argparse.Namespace, folder: Path) -> tuple[float, float]:
+def alone(label: str, folder: Path) -> tuple[float, float]:
     """Return the seconds to the first vectors, and GiB at the peak, of a process of its own."""
-    command = [sys.executable, __file__, "--alone", label, "--folder", str(folder),
-               "--threads", str(args.threads)]  # fmt: skip
+    command = [sys.executable, __file__, "--alone", label, "--folder", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     opened, peak = done.stdout.split()[-2:]
     return float(opened), float(peak)

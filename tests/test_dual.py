@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,10 +146,23 @@ def test_pictures_that_are_long_and_thin(pair: Pair, wh: tuple[int, int], most: 
 
 
 def test_a_picture_too_thin_for_the_reference(pair: Pair) -> None:
-    """It would make one of 170 megapixels."""
+    """It would first make one of more than 100 megapixels."""
     ours = square(picture(7, (1, 60_000)), pair.ours.square)
     assert ours.shape == (1, 3, pair.ours.square.side, pair.ours.square.side)
     assert ours.std() > 0.01
+
+
+def test_the_documents_code_runs(
+    pair: Pair, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photos / "china.jpg", "photo.jpg")
+    text = (Path(__file__).parent.parent / "docs" / "dual.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace('"siglip-base-patch16-224"', repr(str(pair.made.folder))), names)
+    assert names["cosines"].shape == names["likely"].shape == (1, 2)
+    assert names["key"] == pair.ours.key
 
 
 def test_what_is_no_picture_or_no_text(pair: Pair, tmp_path: Path) -> None:

@@ -65,8 +65,9 @@ class TextConfig(TowerConfig):
     vocab_size: int
     positions: int
     """T: tokens of the longest text."""
-    end: int
-    """The id of the token that ends a text, or `HIGHEST_ENDS`; SigLIP does not ask for it."""
+    end: int | None
+    """The id of the token that ends a text, or `HIGHEST_ENDS`; None for SigLIP, which fills texts
+    up and does not look for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,12 @@ class _Reader(ConfigReader):
         return VisionConfig(*_values(tower), image_size=side, patch_size=patch)
 
     def text(
-        self, data: Mapping[str, Any], tower: TowerConfig, vocab: int, positions: int
+        self,
+        data: Mapping[str, Any],
+        tower: TowerConfig,
+        vocab: int,
+        positions: int,
+        end: int | None = None,
     ) -> TextConfig:
         return TextConfig(
             *_values(tower),
@@ -157,7 +163,7 @@ class _Reader(ConfigReader):
             positions=self.integer(
                 data, "max_position_embeddings", positions, least=_LEAST_POSITIONS
             ),
-            end=self.token(data, "eos_token_id", 49407),
+            end=end,
         )
 
 
@@ -170,7 +176,9 @@ class _ClipReader(_Reader):
         v = self.chosen(data, "vision_config", "clip_vision_model", self._VISION)
         t = self.chosen(data, "text_config", "clip_text_model", self._TEXT)
         vision = self.vision(v, self.tower(v, "vision_config", 768, 12, "quick_gelu", 1e-5), 32)
-        text = self.text(t, self.tower(t, "text_config", 512, 8, "quick_gelu", 1e-5), 49408, 77)
+        end = self.token(t, "eos_token_id", 49407)
+        tower = self.tower(t, "text_config", 512, 8, "quick_gelu", 1e-5)
+        text = self.text(t, tower, 49408, 77, end)
         return DualConfig("clip", vision, text, self.integer(data, "projection_dim", 512))
 
     def chosen(

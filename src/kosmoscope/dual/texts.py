@@ -101,7 +101,7 @@ class TextReader:
         What follows is never looked at: the attention is causal.
         """
         last = max(ids) if self.config.end == HIGHEST_ENDS else self.config.end
-        return ids.index(last) if last in ids else -1
+        return ids.index(last) if last in ids else -1  # -1: not in this vocabulary
 
 
 def _ending(config: TextConfig) -> str:
