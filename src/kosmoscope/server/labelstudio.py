@@ -153,7 +153,7 @@ def _labelled(config: Config) -> list[Wanted]:
 
 
 def _prompted(config: Config, phrases: Sequence[str]) -> list[Wanted]:
-    """Ask for phrases: each is the business of the first control with a label for it."""
+    """Ask for phrases: each is for the first control with a label for it, or for the first."""
     if not config.shapes:
         raise RefusedError(
             422, "label_config: a prompt needs RectangleLabels, PolygonLabels or BrushLabels"
@@ -161,7 +161,8 @@ def _prompted(config: Config, phrases: Sequence[str]) -> list[Wanted]:
     found: dict[str, tuple[ShapeControl, list[tuple[list[str], Label]]]] = {}
     for phrase in phrases:
         meant = [(c, c.names_for(phrase)) for c in config.shapes]
-        control, names = next((m for m in meant if m[1]), meant[0])
+        first = config.shapes[0], config.shapes[0].only_name
+        control, names = next((m for m in meant if m[1]), first)
         found.setdefault(control.name, (control, []))[1].append((names, Label(phrase, (phrase,))))
     return [
         Wanted(control.key, ((control, tuple(items)),), (), min_score=False)

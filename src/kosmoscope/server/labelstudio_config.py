@@ -57,7 +57,12 @@ class ShapeControl(Control):
         for label in self.labels:
             if noun and noun in {head_noun(p.lower()) for p in (label.name, *label.phrases)}:
                 return [label.name]
-        return [self.labels[0].name] if len(self.labels) == 1 else []
+        return []
+
+    @property
+    def only_name(self) -> list[str]:
+        """The label of a control that has but one, which then is for anything."""
+        return [label.name for label in self.labels] if len(self.labels) == 1 else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,10 @@ class LabelStudioFiles(Fetcher):
         url = url_of(text)
         if url is None:
             return decoded(text)
-        parts = urlsplit(_escaped(url))
+        try:
+            parts = urlsplit(_escaped(url))
+        except ValueError:
+            raise RefusedError(422, "expected an http or https address of a picture") from None
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         # Label Studio calls itself by the name that browsers know, which may be another here.
         if parts.hostname in _LOOPBACK and _OURS.match(parts.path):
@@ -167,11 +170,13 @@ class LabelStudioFiles(Fetcher):
             if time.time() < self._access_ends - _EARLY_S:
                 return
             body = json.dumps({"refresh": self._key}).encode()
-            answer = self.once(f"{self._address}{_REFRESH}", end, body)
-            access = json.loads(answer).get("access")
+            answer = json.loads(self.once(f"{self._address}{_REFRESH}", end, body))
+            access = answer.get("access") if isinstance(answer, dict) else None
             if not isinstance(access, str):
                 raise ValueError("no access token")
-            self._access, self._access_ends = access, float(_claims(access).get("exp", 0))
+            ends = _claims(access).get("exp")
+            self._access = access
+            self._access_ends = float(ends) if isinstance(ends, int | float) else 0.0
 
 
 _REFRESH = "/api/token/refresh/"
