@@ -6,8 +6,9 @@
     model = foz.load_zoo_model("kosmoscope-pocket", classes=["dog", "cat"])
     dataset.apply_model(model, label_field="kosmos")
 
-FiftyOne copies the folder and runs the copy, so that the work is done by the installed package; and
-`load_model("pocket", classes=[...])` does without a zoo.
+FiftyOne copies the folder and runs the copy under the manifest's name, which therefore is not the
+package's; the work is done by the installed package. `load_model("pocket", classes=[...])` does
+without a zoo.
 """
 
 from kosmoscope.plugins.fiftyone.zoo import download_model, load_model, resolve_input
