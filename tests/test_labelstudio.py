@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ CONFIG = """<View>
 </View>"""
 
 
+(DOCUMENTED,) = re.findall(
+    r"^```xml\n(.*?)^```",
+    (Path(__file__).parent.parent / "docs" / "server.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+
+
 def box_of(phrase: str) -> dict[str, Any]:
     found = pocket().ground(CHINA, phrase)
     return rectangle_value(found.entities[0].boxes[0].xyxy_px, found.image)
@@ -65,7 +73,7 @@ def test_what_label_studio_asks_and_its_sdk_accepts(site: LabelStudioSite, tmp_p
         found = answer_of(
             "label_studio.py",
             {"url": server.url, "token": "sesame", "config": CONFIG, "tasks": tasks,
-             "prompt": "a house"},
+             "prompt": "a house", "documented": DOCUMENTED},
             tmp_path,
         )  # fmt: skip
         server.said(r"task 2: Label Studio answers 404 to /data/upload/7/gone.jpg")
@@ -128,6 +136,15 @@ def test_the_configuration_is_read() -> None:
     assert box.names_for("a car") == []
     assert paint.names_for("a car") == []
     assert (paint.only_name, box.only_name) == (["Pagoda"], [])
+
+
+def test_the_documented_configuration_is_read_as_the_document_says() -> None:
+    box, paint = read_config(DOCUMENTED).shapes
+    assert {label.name: label.phrases for label in box.labels} == {
+        "Dog": ("dog",), "Vehicle": ("a car", "a truck"), "Light": ("a traffic light",),
+    }  # fmt: skip
+    assert (box.min_score, paint.min_score) == (0.3, 0.25)
+    assert [control.name for control in read_config(DOCUMENTED).captions] == ["caption"]
 
 
 @pytest.mark.parametrize(

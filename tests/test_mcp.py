@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,10 @@ from kosmoscope.mcp.tools import Tools
 from server_process import PHOTOS, pocket
 
 ROOT = Path(__file__).parent.parent
+HELLO = {
+    "protocolVersion": "2025-06-18", "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}  # fmt: skip
 
 
 def asking(
@@ -120,6 +125,25 @@ def test_an_assistant_asks(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "stderr").read_text() == ""
 
 
+def test_the_documented_configuration_starts_it(folder: Path) -> None:
+    document = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```json\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    server = json.loads(block)["mcpServers"]["kosmoscope"]
+    assert server["command"] == "kosmoscope"
+    places = {"/home/me/Pictures": str(folder), "kosmos-2": "pocket"}
+    arguments = [places.get(argument, argument) for argument in server["args"]]
+    with subprocess.Popen(
+        [*PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        found, _ = child.communicate(
+            json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}) + "\n"
+        )
+    assert json.loads(found)["result"]["serverInfo"]["name"] == "kosmoscope"
+    # Its table of tools is the server's.
+    tools = re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)
+    assert tools == ["describe", "ground", "refer", "ask", "segment", "count"]
+
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("describe", {"picture": "../secret.jpg"}, "outside of the folders that may be read"),
     ("describe", {"picture": "way-out.jpg"}, "outside of the folders that may be read"),
@@ -161,13 +185,9 @@ def test_a_model_that_is_not_there(folder: Path, tmp_path: Path) -> None:
 
 
 def test_standard_output_is_the_protocols_alone(folder: Path) -> None:
-    hello = {
-        "protocolVersion": "2025-06-18", "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    }  # fmt: skip
     call = {"name": "describe", "arguments": {"picture": "more/china.jpg"}}
     messages = [
-        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,24 @@ def test_a_task_is_annotated(tmp_path: Path) -> None:
     low = pocket().ground(FLOWER, "sky").entities[0].boxes[0].shown_score
     assert low is not None
     assert low < 0.2
+
+
+def test_the_documented_command(tmp_path: Path) -> None:
+    document = Path(__file__).parent.parent / "docs" / "plugins.md"
+    (block,) = re.findall(
+        r"^```bash\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    with CvatSite.running({"sky": "any", "Big House": "any"}, {"china.jpg": CHINA}) as site:
+        env = {
+            **os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CVAT": site.url, "ACCOUNT": f"{USER}:{PASSWORD}",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-euc", block], capture_output=True, text=True, timeout=120, env=env
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(site.annotations[0]["shapes"]) == 2
 
 
 def test_masks_and_polygons(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import fiftyone as fo
 import fiftyone.core.models as fom
+import fiftyone.core.utils as fou
 import fiftyone.operators.executor as foe
 import fiftyone.utils.image as foui
 import fiftyone.zoo as foz
@@ -34,39 +35,50 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Dataset:
+    """The samples of a dataset, to which a model is applied as FiftyOne does."""
+
+    def __init__(self, paths):
+        self.samples = [fo.Sample(filepath=path) for path in paths]
+        for sample in self.samples:
+            sample.compute_metadata()
+
+    def apply_model(self, model, label_field, confidence_thresh):
+        assert isinstance(model, fom.Model)
+        with fou.SetAttributes(model.config, confidence_thresh=confidence_thresh), model:
+            for sample in self.samples:
+                labels = model.predict(foui.read(sample.filepath))
+                sample.add_labels(labels, label_field=label_field)
+
+
+dataset = Dataset(given["pictures"])
 handler = functools.partial(Quiet, directory=served)
 with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     source = f"http://127.0.0.1:{server.server_port}/kosmoscope.zip"
-    foz.register_zoo_model_source(source)
-    names = foz.list_zoo_models(source=source)
+    by_zoo, without = given["documented"]
+    names = {"SOURCE": source, "dataset": dataset}
+    exec(by_zoo, names)
+    models = foz.list_zoo_models(source=source)
     server.shutdown()
 
-model = foz.load_zoo_model("kosmoscope-pocket", classes=given["classes"], threads=1)
-assert isinstance(model, fom.Model)
 assert foz.is_zoo_model_downloaded("kosmoscope-pocket")
 form = foz.get_zoo_model("kosmoscope-pocket").resolve_input(foe.ExecutionContext())
-samples = [fo.Sample(filepath=path) for path in given["pictures"]]
-images = [foui.read(sample.filepath) for sample in samples]
-for sample, labels in zip(samples, model.predict_all(images), strict=True):
-    sample.add_labels(labels, label_field="kosmos", confidence_thresh=given["thresh"])
-one = model.predict({"filepath": given["pictures"][0]})
-masked = foz.load_zoo_model(
-    "kosmoscope-pocket", classes=given["classes"][:1], masks=True, threads=1
-)
-(part,) = masked.predict(images[0]).detections
-whole = part.to_segmentation(frame_size=images[0].shape[1::-1])
+parts = []
+for sample in dataset.samples:
+    size = (sample.metadata.width, sample.metadata.height)
+    for found in sample.kosmos.detections:
+        drawn = found.to_segmentation(frame_size=size)
+        parts.append((found.label, int((drawn.mask > 0).sum())))
+exec(without, names)
+boxes = names["model"].predict_all([{"filepath": path} for path in given["pictures"]])
 refused = ""
 try:
     foz.load_zoo_model("kosmoscope-pocket")
 except ValueError as e:
     refused = f"{type(e).__name__}: {e}"
 print(json.dumps({
-    "names": names,
-    "found": [[(d.label, d.bounding_box, d.confidence) for d in s.kosmos.detections]
-              for s in samples],
-    "one": [d.label for d in one.detections],
-    "form": sorted(form.type.properties),
-    "pixels": int((whole.mask > 0).sum()),
-    "refused": refused,
+    "models": models, "form": sorted(form.type.properties), "parts": parts, "refused": refused,
+    "boxes": [[(d.label, d.bounding_box, d.confidence) for d in found.detections]
+              for found in boxes],
 }))  # fmt: skip

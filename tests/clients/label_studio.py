@@ -43,8 +43,10 @@ def predict(tasks, context=None):
     return found["results"]
 
 
+for text in (config, given["documented"]):
+    interface = LabelInterface(text)
+    interface.validate()
 interface = LabelInterface(config)
-interface.validate()
 sample = interface.generate_sample_task()
 health = ask("health")
 setup = ask("setup", {
