@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from typing import Any
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from kosmoscope.files.text import one_line
 from kosmoscope.server.failures import RefusedError
@@ -24,9 +24,10 @@ from kosmoscope.server.pictures import decoded, url_of
 
 _TOLD = "--label-studio-url and --label-studio-key (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY)"
 _KEY = "--label-studio-key (LABEL_STUDIO_API_KEY)"
-_OURS = re.compile(r"/data/(upload|local-files)/")
+_OURS = re.compile(r"/(data|storage-data|static|tasks/[^/]+/(presign|resolve))/")
+"""Where Label Studio has files; whoever may ask us for predictions has no other business there."""
 _CLOUD = re.compile(r"(s3|gs|azure-blob)://")
-_LOGIN = re.compile(r"/user/login")
+_LOGIN = re.compile(r"/user/login\b")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _EARLY_S = 30.0
 """Before its end an access token is not used any more."""
@@ -49,6 +50,7 @@ class LabelStudioFiles(Fetcher):
         super().__init__(max_bytes)
         self._address = None if address is None else address.rstrip("/")
         self._home = None if address is None else _origin(urlsplit(address))
+        self._base = "" if self._address is None else urlsplit(self._address).path
         self._key, self._others = key, others
         self._lock = threading.Lock()
         self._access, self._access_ends = "", 0.0
@@ -68,19 +70,22 @@ class LabelStudioFiles(Fetcher):
             return self._own(f"/tasks/{quote(str(task), safe='')}/presign/?fileuri={where}")
         if text.startswith("/"):
             return self._own(text)
+        if text[:5].lower() == "data:":
+            return decoded(text)
         url = url_of(text)
         if url is None:
-            return decoded(text)
+            raise RefusedError(
+                422, f"{_shown(text)} is no address; expected one, a path at Label Studio, or a "
+                "data URI"
+            )  # fmt: skip
         try:
             parts = urlsplit(_escaped(url))
         except ValueError:
             raise RefusedError(422, "expected an http or https address of a picture") from None
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         # Label Studio calls itself by the name that browsers know, which may be another here.
-        if parts.hostname in _LOOPBACK and _OURS.match(parts.path):
+        if _origin(parts) == self._home or (parts.hostname in _LOOPBACK and _OURS.match(path)):
             return self._own(path)
-        if _origin(parts) == self._home:
-            return self._asked(url)
         if self._others is None:
             raise RefusedError(
                 422, f"{_shown(url)} is not Label Studio's; start the server with --allow-urls to "
@@ -112,6 +117,10 @@ class LabelStudioFiles(Fetcher):
                 422, f"{_shown(path)} is at Label Studio, and this server was not told where that "
                 f"is; start it with {_TOLD}"
             )  # fmt: skip
+        path = path.removeprefix(self._base)
+        steps = unquote(unquote(path.partition("?")[0])).replace("\\", "/").split("/")
+        if not _OURS.match(path) or ".." in steps:
+            raise RefusedError(422, f"{_shown(path)} is no picture of Label Studio's")
         return self._asked(self._address + path)
 
     def _asked(self, url: str) -> bytes:
@@ -146,7 +155,7 @@ class LabelStudioFiles(Fetcher):
     def _check_step(self, url: str) -> None:
         parts = urlsplit(url)
         if _origin(parts) == self._home:
-            if _LOGIN.match(parts.path):
+            if _LOGIN.search(parts.path):
                 raise self._refused("sent to its login page")
         elif self._others is None:
             raise RefusedError(
