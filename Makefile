@@ -43,8 +43,8 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	touch $@
 
-# Programs that pin libraries which ours does not have get an environment of their own: a minute and
-# a half, and 1.3 GB. FiftyOne's part of it looks for its database's download and does without.
+# Programs that pin libraries which ours does not have get an environment of their own: one to two
+# minutes, and 1.3 GB. FiftyOne's part of it looks for its database's download and does without.
 clients: $(VENV)/clients/.installed
 
 $(VENV)/clients/.installed: $(VENV)/.dev pyproject.toml
