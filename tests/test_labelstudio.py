@@ -193,12 +193,22 @@ def test_calls_that_go_wrong_or_ask_for_little() -> None:
         assert [i["value"]["rectanglelabels"] for i in found["result"]] == [
             ["house"], [],
         ]  # fmt: skip
+        empty = CONFIG[: CONFIG.index("<Label ")] + "</RectangleLabels></View></View>"
+        assert "expected a Label" in predict(url, label_config=empty).json()["detail"]
+        (found,) = predict(url, label_config=empty, **typed("a house")).json()["results"]
+        assert [i["value"]["rectanglelabels"] for i in found["result"]] == [[]]
         for action, status in (("ANNOTATION_CREATED", 201), ("TASK_CREATED", 200)):
             body = {"action": action, "project": {"id": 7}}
             assert httpx.post(f"{url}/webhook", json=body).status_code == status
 
 
-def test_several_phrases_of_one_control(tmp_path: Path) -> None:
+def test_there_is_an_end_to_waiting() -> None:
+    with inside(timeout=0.01) as (_, url):
+        answer = predict(url)
+        assert (answer.status_code, answer.json()["detail"]) == (504, "not done within 0.01 s")
+
+
+def test_several_phrases_of_one_control() -> None:
     with inside() as (_, url):
         config = CONFIG.replace('alias="house" hint="a house"', "")
         config = config[: config.index("<BrushLabels")] + "</View>"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -61,6 +62,14 @@ def serve(load: Callable[[], Scope], folders: Folders) -> None:
         load: returns the model; called in another thread while the client is answered already.
         folders: whose pictures may be looked at.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="kosmoscope-model") as loading:
-        model = loading.submit(load)
-        application(Tools(model.result, folders), folders).run("stdio")
+    model: Future[Scope] = Future()
+
+    def loading() -> None:
+        try:
+            model.set_result(load())
+        except BaseException as e:  # noqa: BLE001 (whatever it is, who asks is told)
+            model.set_exception(e)
+
+    # An assistant that goes away meanwhile need not wait for a conversion.
+    Thread(target=loading, name="kosmoscope-model", daemon=True).start()
+    application(Tools(model.result, folders), folders).run("stdio")

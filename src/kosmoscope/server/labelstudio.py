@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from kosmoscope.errors import KosmoscopeError
+from kosmoscope.files.text import one_line
 from kosmoscope.labels import Label, answers_of, phrases_of
 from kosmoscope.prompts import describe_prompt, ground_prompt
 from kosmoscope.results import Description
@@ -138,6 +139,8 @@ def _texts(items: Any) -> Iterator[str]:
 
 def _labelled(config: Config) -> list[Wanted]:
     """Ask for every label of every control, and for captions."""
+    if not config.captions and not any(control.labels for control in config.shapes):
+        raise RefusedError(422, "label_config: expected a Label to look for; there is none")
     return [
         Wanted(
             key,
@@ -185,7 +188,7 @@ async def _results(
                     results.append(await _predicted(desk, task, wanted))
                 except (RefusedError, KosmoscopeError) as e:
                     refused = refusal(e)
-                    message = f"task {task.id}: {refused.message}"
+                    message = one_line(f"task {task.id}: {refused.message}")
                     if interactive or refused.status >= 500:
                         raise RefusedError(refused.status, message, refused.headers) from e
                     _log.warning("%s", message)
