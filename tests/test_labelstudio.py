@@ -14,7 +14,6 @@ import pytest
 from client_programs import answer_of
 from kosmoscope.errors import OptionError
 from kosmoscope.export.labelstudio_regions import rectangle_value
-from kosmoscope.labels import MIN_SCORE
 from kosmoscope.server.labelstudio_config import read_config
 from label_studio_site import KEY, LabelStudioSite
 from server_process import PHOTOS, inside, pocket, serving
@@ -128,7 +127,7 @@ def test_the_configuration_is_read() -> None:
     assert [(label.name, label.phrases) for label in box.labels] == [
         ("Sky", ("sky",)), ("house", ("a house",)),
     ]  # fmt: skip
-    assert outline.min_score == MIN_SCORE
+    assert outline.min_score is None
     assert paint.labels[0].phrases == ("a house", "the house")
     assert [control.name for control in config.captions] == ["caption"]
     assert box.names_for("A House") == ["house"]
@@ -143,7 +142,7 @@ def test_the_documented_configuration_is_read_as_the_document_says() -> None:
     assert {label.name: label.phrases for label in box.labels} == {
         "Dog": ("dog",), "Vehicle": ("a car", "a truck"), "Light": ("a traffic light",),
     }  # fmt: skip
-    assert (box.min_score, paint.min_score) == (0.3, 0.25)
+    assert (box.min_score, paint.min_score) == (0.3, None)
     assert [control.name for control in read_config(DOCUMENTED).captions] == ["caption"]
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from cvat_site import PASSWORD, TASK, USER, CvatSite
 from kosmoscope.errors import OptionError
 from kosmoscope.geometry import XYXY
-from kosmoscope.labels import labels_of, words_of
+from kosmoscope.labels import labels_of
 from kosmoscope.plugins import cvat
 from kosmoscope.plugins.finding import Finder
 from server_process import PHOTOS, pocket
@@ -134,12 +134,3 @@ def test_shapes(shape: Any, convert: bool, types: set[str]) -> None:
 def test_parameters_that_are_none(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         cvat.create(model="pocket", **options)
-
-
-def test_labels_are_words() -> None:
-    found = labels_of("dog; traffic_light ;Person= a man,a  woman , ;TV;Stop Sign")
-    assert [(label.name, label.phrases) for label in found] == [
-        ("dog", ("dog",)), ("traffic_light", ("traffic light",)),
-        ("Person", ("a man", "a woman")), ("TV", ("TV",)), ("Stop Sign", ("stop sign",)),
-    ]  # fmt: skip
-    assert words_of("iPhone_12 A") == "iPhone 12 a"

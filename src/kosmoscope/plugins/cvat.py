@@ -18,7 +18,7 @@ from cvat_sdk.masks import encode_mask
 from kosmoscope.choosing import check_share
 from kosmoscope.errors import OptionError
 from kosmoscope.export.parts import outlines
-from kosmoscope.labels import MIN_SCORE, labels_of
+from kosmoscope.labels import labels_of
 from kosmoscope.plugins.finding import Finder, Found
 from kosmoscope.scope import load
 from kosmoscope.segment.run import CLASSICAL
@@ -33,10 +33,10 @@ class Function:
     Args:
         finder: with the model.
         shape: what is returned.
-        min_score: where CVAT says no threshold.
+        min_score: where CVAT says no threshold; None: see `kosmoscope.labels`.
     """
 
-    def __init__(self, finder: Finder, shape: Shape, min_score: float) -> None:
+    def __init__(self, finder: Finder, shape: Shape, min_score: float | None) -> None:
         self._finder, self._shape, self._min_score = finder, shape, min_score
         self._ids = {label.name: id for id, label in enumerate(finder.labels)}
         self.spec = cvataa.DetectionFunctionSpec(
@@ -68,7 +68,7 @@ def create(
     labels: str,
     model: str | None = None,
     shape: str = "rectangle",
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
     segmenter: str = CLASSICAL,
     threads: int | None = None,
 ) -> Function:
@@ -79,7 +79,8 @@ def create(
             one whose name does not say what to look for.
         model: as `kosmoscope.load` takes it.
         shape: "rectangle", "mask" or "polygon".
-        min_score: leave out what the model is less sure of, unless CVAT says how sure it must be.
+        min_score: keep what the model is as sure of, unless CVAT says how sure it must be; None:
+            see `kosmoscope.labels`.
         segmenter: of masks and polygons.
         threads: for arithmetic; None for one per processor.
 

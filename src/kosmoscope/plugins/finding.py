@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kosmoscope.images import ImageSource, read_image
-from kosmoscope.labels import MIN_SCORE, Label, answers_of, phrases_of
+from kosmoscope.labels import Label, phrases_of, sorted_out
 from kosmoscope.masks import Mask
-from kosmoscope.prompts import ground_prompt
+from kosmoscope.prompts import describe_prompt, ground_prompt
 from kosmoscope.scope import Scope
 from kosmoscope.segment.run import CLASSICAL, segment_description
 from kosmoscope.types import Box, ImageInfo
@@ -39,13 +39,13 @@ class Finder:
     segmenter: str = CLASSICAL
 
     def find(
-        self, image: ImageSource, min_score: float | None = MIN_SCORE, *, masks: bool = False
+        self, image: ImageSource, min_score: float | None = None, *, masks: bool = False
     ) -> tuple[ImageInfo, list[Found]]:
         """Look at a picture.
 
         Args:
             image: as `Scope.describe` takes it.
-            min_score: leave out what the model is less sure of; None keeps all.
+            min_score: keep what the model is as sure of; None: see `kosmoscope.labels`.
             masks: find the pixels, too; what has none is left out.
 
         Returns:
@@ -60,9 +60,13 @@ class Finder:
         info = picture.rgb_info
         seen = self.scope.look(picture.rgb, info)
         phrases = phrases_of(self.labels)
-        said = self.scope.complete([ground_prompt(seen, phrase) for phrase in phrases])
-        answers = dict(zip(phrases, said, strict=True))
-        kept = [(x.name, d) for x in self.labels for d in answers_of(x, answers, min_score)]
+        asks = [ground_prompt(seen, phrase) for phrase in phrases]
+        if min_score is None:
+            asks.append(describe_prompt(seen, "detailed"))
+        said = self.scope.complete(asks)
+        answers = dict(zip(phrases, said, strict=False))
+        found_of = sorted_out(self.labels, answers, said[-1], min_score)
+        kept = [(x.name, d) for x, own in zip(self.labels, found_of, strict=True) for d in own]
         boxes = [(name, box) for name, d in kept for e in d.entities for box in e.boxes]
         if not masks or not boxes:
             return info, [Found(name, box) for name, box in boxes]

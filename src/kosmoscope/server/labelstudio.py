@@ -20,9 +20,8 @@ from starlette.responses import JSONResponse
 
 from kosmoscope.errors import KosmoscopeError
 from kosmoscope.files.text import one_line
-from kosmoscope.labels import Label, answers_of, phrases_of
+from kosmoscope.labels import Label, phrases_of, sorted_out
 from kosmoscope.prompts import describe_prompt, ground_prompt
-from kosmoscope.results import Description
 from kosmoscope.server.bodies import Loose, read_json
 from kosmoscope.server.desk import Ask, Desk, unless_gone
 from kosmoscope.server.failures import RefusedError, refusal
@@ -74,8 +73,8 @@ class Wanted:
     shapes: tuple[tuple[ShapeControl, tuple[tuple[list[str], Label], ...]], ...]
     """Controls, and what to look for: the labels that a result gets, and the phrases."""
     captions: tuple[Control, ...]
-    min_score: bool = True
-    """Leave out what is unlikely, as the controls say; not where somebody asked on purpose."""
+    every: bool = False
+    """Keep what is unlikely, too: somebody asked on purpose."""
 
 
 def routes(desk: Desk) -> APIRouter:
@@ -168,7 +167,7 @@ def _prompted(config: Config, phrases: Sequence[str]) -> list[Wanted]:
         control, names = next((m for m in meant if m[1]), first)
         found.setdefault(control.name, (control, []))[1].append((names, Label(phrase, (phrase,))))
     return [
-        Wanted(control.key, ((control, tuple(items)),), (), min_score=False)
+        Wanted(control.key, ((control, tuple(items)),), (), every=True)
         for control, items in found.values()
     ]
 
@@ -212,28 +211,24 @@ async def _predicted(desk: Desk, task: Task, wanted: Sequence[Wanted]) -> dict[s
 async def _items(desk: Desk, shown: Shown, wanted: Wanted) -> list[dict[str, Any]]:
     # Looked at first, so that no two of the questions do.
     seen = replace(shown, encoded=(await desk.look(shown)).image)
-    labels = [label for _, items in wanted.shapes for _, label in items]
-    phrases = phrases_of(labels)
-    asks: list[Ask] = [partial(ground_prompt, phrase=phrase) for phrase in phrases]
-    if wanted.captions:
-        asks.append(describe_prompt)
-    for ask in asks:
+    least = [0.0 if wanted.every else control.min_score for control, _ in wanted.shapes]
+    phrases = phrases_of(label for _, items in wanted.shapes for _, label in items)
+    asks: dict[str, Ask] = {phrase: partial(ground_prompt, phrase=phrase) for phrase in phrases}
+    styles = [*(["brief"] if wanted.captions else []), *(["detailed"] if None in least else [])]
+    told: dict[str, Ask] = {style: partial(describe_prompt, prompt=style) for style in styles}
+    for ask in (*asks.values(), *told.values()):
         desk.check(ask)
-    done = await _all(desk.whole(seen, ask) for ask in asks)
+    done = await _all(desk.whole(seen, ask) for ask in (*asks.values(), *told.values()))
     said = [one.description for one in done]
     answers = dict(zip(phrases, said, strict=False))
+    described = dict(zip(styles, said[len(phrases) :], strict=True))
     items: list[dict[str, Any]] = []
-    for control, looked_for in wanted.shapes:
-        least = control.min_score if wanted.min_score else None
-        found = [Found(names, _kept(label, answers, least)) for names, label in looked_for]
+    for (control, looked_for), score in zip(wanted.shapes, least, strict=True):
+        labels = [label for _, label in looked_for]
+        own = sorted_out(labels, answers, described.get("detailed"), score)
+        found = [Found(names, tuple(a)) for (names, _), a in zip(looked_for, own, strict=True)]
         items += await desk.aside(shape_items, control, found, shown, desk.model())
-    return items + [caption_item(control, said[-1]) for control in wanted.captions]
-
-
-def _kept(
-    label: Label, answers: dict[str, Description], least: float | None
-) -> tuple[Description, ...]:
-    return tuple(answers_of(label, answers, least))
+    return items + [caption_item(control, described["brief"]) for control in wanted.captions]
 
 
 async def _all(work: Iterable[Awaitable[T]]) -> list[T]:

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from kosmoscope.errors import OptionError
 from kosmoscope.export.nouns import head_noun
 from kosmoscope.files.text import one_line, reason
-from kosmoscope.labels import MIN_SCORE, Label
+from kosmoscope.labels import Label
 
 Shape = Literal["rectanglelabels", "polygonlabels", "brushlabels"]
 _SHAPES: dict[str, Shape] = {
@@ -45,7 +45,8 @@ class ShapeControl(Control):
 
     shape: Shape
     labels: tuple[Label, ...]
-    min_score: float
+    min_score: float | None
+    """None: see `kosmoscope.labels`."""
 
     def names_for(self, phrase: str) -> list[str]:
         """Return the label that somebody's phrase means; none where it means none of them."""
@@ -136,10 +137,10 @@ def _labels(control: Element) -> Iterator[Label]:
         )
 
 
-def _threshold(name: str, control: Element) -> float:
+def _threshold(name: str, control: Element) -> float | None:
     text = control.get("model_score_threshold")
     if text is None:
-        return MIN_SCORE
+        return None
     try:
         value = float(text)
     except ValueError:

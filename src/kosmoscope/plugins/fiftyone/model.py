@@ -9,7 +9,6 @@ from typing import Any
 import fiftyone.core.labels as fol
 import fiftyone.core.models as fom
 
-from kosmoscope.labels import MIN_SCORE
 from kosmoscope.plugins.finding import Finder, Found
 from kosmoscope.types import ImageInfo
 
@@ -20,7 +19,7 @@ class Config:
 
     classes: list[str]
     masks: bool = False
-    confidence_thresh: float | None = MIN_SCORE
+    confidence_thresh: float | None = None
 
 
 class KosmoscopeModel(fom.Model):  # type: ignore[misc] # its library has no types

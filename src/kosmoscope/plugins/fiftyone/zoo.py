@@ -12,7 +12,7 @@ from kosmoscope.choosing import check_share
 from kosmoscope.errors import OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.files.writing import write_text
-from kosmoscope.labels import MIN_SCORE, Label
+from kosmoscope.labels import Label
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.plugins.fiftyone.model import Config, KosmoscopeModel
 from kosmoscope.plugins.finding import Finder
@@ -42,7 +42,7 @@ def load_model(
     *,
     classes: Iterable[str] | None = None,
     masks: bool = False,
-    confidence_thresh: float | None = MIN_SCORE,
+    confidence_thresh: float | None = None,
     segmenter: str = CLASSICAL,
     threads: int | None = None,
 ) -> KosmoscopeModel:
@@ -53,7 +53,7 @@ def load_model(
         model_path: where FiftyOne keeps it; not used.
         classes: what to look for, in words; each is a detection's label.
         masks: find the pixels, too.
-        confidence_thresh: leave out what the model is less sure of; None keeps all.
+        confidence_thresh: keep what the model is as sure of; None: see `kosmoscope.labels`.
         segmenter: of masks.
         threads: for arithmetic; None for one per processor.
 
@@ -76,7 +76,13 @@ def resolve_input(model_name: str, ctx: Any) -> types.Property:  # noqa: ARG001
     inputs.list("classes", types.String(), required=True, label="Classes",
                 description="What to look for, in words.")  # fmt: skip
     inputs.bool("masks", default=False, label="Masks", description="Find the pixels, too.")
-    inputs.float("confidence_thresh", default=MIN_SCORE, label="Least confidence", min=0, max=1)
+    inputs.float(
+        "confidence_thresh",
+        label="Least confidence",
+        min=0,
+        max=1,
+        description="Without it, what a description names, and what is quite sure.",
+    )
     return types.Property(inputs)
 
 
