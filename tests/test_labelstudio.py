@@ -142,7 +142,7 @@ def test_the_documented_configuration_is_read_as_the_document_says() -> None:
     assert {label.name: label.phrases for label in box.labels} == {
         "Dog": ("dog",), "Vehicle": ("a car", "a truck"), "Light": ("a traffic light",),
     }  # fmt: skip
-    assert (box.min_score, paint.min_score) == (0.3, None)
+    assert (box.min_score, paint.min_score) == (None, None)
     assert [control.name for control in read_config(DOCUMENTED).captions] == ["caption"]
 
 

@@ -36,7 +36,12 @@ def test_fiftyone_loads_and_applies_it(tmp_path: Path) -> None:
     )
     found = answer_of(
         "fiftyone_zoo.py",
-        {"folder": str(FOLDER), "pictures": [str(p) for p in pictures], "documented": documented},
+        {
+            "folder": str(FOLDER),
+            "pictures": [str(p) for p in pictures],
+            "documented": documented,
+            "thresh": 0.7,
+        },
         tmp_path,
     )
     assert found["models"] == ["kosmoscope-kosmos-2", "kosmoscope-pocket"]
@@ -49,8 +54,8 @@ def test_fiftyone_loads_and_applies_it(tmp_path: Path) -> None:
             x1, y1, x2, y2 = wanted[label].xyxy
             assert xywh == pytest.approx([x1, y1, x2 - x1, y2 - y1], abs=1e-3)
             assert confidence == pytest.approx(wanted[label].shown_score, abs=0.02)
-    # Its pixels, from a model that was told to be surer.
-    surer = {label for path in pictures for label in found_of(path, 0.3)}
-    assert {label for label, _ in found["parts"]} == surer
+    assert found["sure"] == [list(found_of(path, 0.7)) for path in pictures]
+    # What docs/plugins.md applies: the same with its pixels.
+    assert [label for label, _ in found["parts"]] == ["the sky", "a house"]
     sky = pocket().segment(pictures[0], phrase="the sky").mask(1).area_px
     assert dict(map(tuple, found["parts"]))["the sky"] == pytest.approx(sky, rel=0.02)

@@ -43,9 +43,10 @@ class Dataset:
         for sample in self.samples:
             sample.compute_metadata()
 
-    def apply_model(self, model, label_field, confidence_thresh):
+    def apply_model(self, model, label_field, confidence_thresh=None):
         assert isinstance(model, fom.Model)
-        with fou.SetAttributes(model.config, confidence_thresh=confidence_thresh), model:
+        told = {} if confidence_thresh is None else {"confidence_thresh": confidence_thresh}
+        with fou.SetAttributes(model.config, **told), model:
             for sample in self.samples:
                 labels = model.predict(foui.read(sample.filepath))
                 sample.add_labels(labels, label_field=label_field)
@@ -71,6 +72,8 @@ for sample in dataset.samples:
         drawn = found.to_segmentation(frame_size=size)
         parts.append((found.label, int((drawn.mask > 0).sum())))
 exec(without, names)
+sure = Dataset(given["pictures"])
+sure.apply_model(names["model"], "kosmos", confidence_thresh=given["thresh"])
 boxes = names["model"].predict_all([{"filepath": path} for path in given["pictures"]])
 refused = ""
 try:
@@ -79,6 +82,7 @@ except ValueError as e:
     refused = f"{type(e).__name__}: {e}"
 print(json.dumps({
     "models": models, "form": sorted(form.type.properties), "parts": parts, "refused": refused,
+    "sure": [[d.label for d in s.kosmos.detections] for s in sure.samples],
     "boxes": [[(d.label, d.bounding_box, d.confidence) for d in found.detections]
               for found in boxes],
 }))  # fmt: skip

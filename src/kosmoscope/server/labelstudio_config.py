@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from kosmoscope.errors import OptionError
 from kosmoscope.export.nouns import head_noun
 from kosmoscope.files.text import one_line, reason
-from kosmoscope.labels import Label
+from kosmoscope.labels import Label, words_of
 
 Shape = Literal["rectanglelabels", "polygonlabels", "brushlabels"]
 _SHAPES: dict[str, Shape] = {
@@ -127,14 +127,9 @@ def _labels(control: Element) -> Iterator[Label]:
         name = tag.get("alias", "").strip() or value
         if tag.tag.lower() != "label" or not name:
             continue
-        said = tag.get("predicted_values", "").split(",")
-        phrases = [p for p in said if p.strip()] or [tag.get("hint", "")]
-        label = Label.of(name, phrases)
-        yield (
-            label
-            if any(p.strip() for p in phrases) or not value
-            else Label.of(name, Label.of(value).phrases)
-        )
+        said = [p for p in tag.get("predicted_values", "").split(",") if p.strip()]
+        hint = tag.get("hint", "").strip()
+        yield Label.of(name, said or [hint or words_of(value or name)])
 
 
 def _threshold(name: str, control: Element) -> float | None:
