@@ -174,7 +174,8 @@ def typed(*texts: Any) -> dict[str, Any]:
 
 def test_calls_that_go_wrong_or_ask_for_little() -> None:
     with inside() as (_, url):
-        assert httpx.get(url).json()["status"] == "UP"
+        root = httpx.get(url, headers={"Accept": "application/json"})
+        assert root.json() == {"status": "UP", "model_class": "kosmoscope"}
         assert predict(url, tasks=[]).json() == {"results": [], "model_version": "pocket"}
         answer = predict(url, label_config="<View/>")
         assert answer.status_code == 422

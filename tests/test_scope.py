@@ -15,6 +15,7 @@ import small_models as small
 from checkpoints import PROMPTS
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import BoxError, ImageError, OptionError, PromptError
+from kosmoscope.parity import hidden_states
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt, refer_prompt
 from kosmoscope.results import Description
 from kosmoscope.scope import EncodedImage, EntityFound, Finished, Scope, TextDelta
@@ -392,3 +393,23 @@ def test_prompts_written_for_transformers(scope: Scope) -> None:
         scope.describe(photo, "<grounding>An image of", grounded=False)
     with pytest.raises(PromptError, match="there is none"):
         scope.describe(photo, tagged=True)
+
+
+def test_a_picture_as_a_vector(scope: Scope) -> None:
+    picture = checkpoints.picture(5)
+    rgb = np.asarray(picture, np.uint8)
+    vector = scope.embed(picture)
+    width = scope.engine.config.text.width
+    assert vector.shape == (width,)
+    assert vector.dtype == np.float32
+    _, (state,) = hidden_states(scope, describe_prompt(picture), [scope.engine.tokens.eos])
+    np.testing.assert_allclose(vector, state, rtol=1e-5, atol=1e-6)
+    h, w = rgb.shape[:2]
+    part = rgb[h // 4 : h // 2, w // 4 : w // 2]
+    box = (w // 4 / w, h // 4 / h, w // 2 / w, h // 2 / h)
+    np.testing.assert_array_equal(scope.embed(picture, box), scope.embed(part))
+    assert not np.array_equal(scope.embed(part), vector)
+    speck = scope.embed(picture, (1 - 1e-6, 1 - 1e-6, 1.0, 1.0))  # less than a pixel is a pixel
+    np.testing.assert_array_equal(speck, scope.embed(rgb[-1:, -1:]))
+    with pytest.raises(BoxError):
+        scope.embed(picture, (0.5, 0.5, 0.4, 0.6))

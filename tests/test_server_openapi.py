@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
+from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 from server_process import PHOTOS, Server, serving
 
 CHINA = base64.b64encode((PHOTOS / "china.jpg").read_bytes()).decode()
@@ -21,6 +22,10 @@ CONFIG = (
     '<View><Image name="i" value="$image"/>'
     '<RectangleLabels name="b" toName="i"><Label value="Sky"/></RectangleLabels></View>'
 )
+GIVEN = GroundedCaption(
+    ImageInfo("", 640, 427), "pocket", "int8", "", "A house", "", "", "", "",
+    (Entity("A house", (0, 7), (Box.of((0.1, 0.1, 0.9, 0.9), (640, 427)),)),), (), "stop",
+).to_dict()  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "/api/v1/ask": {"image": CHINA, "question": "What?", "options": SHORT},
     "/api/v1/segment": {"image": CHINA, "options": SHORT},
     "/api/v1/encode": {"image": CHINA},
+    "/api/v1/export": {"image": CHINA, "description": GIVEN, "to": "coco"},
     "/v1/chat/completions": {"max_tokens": 3, "messages": [{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": CHINA}}]}]},
     "/api/generate": {"images": [CHINA], "options": {"num_predict": 3}},

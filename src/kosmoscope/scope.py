@@ -20,14 +20,15 @@ from kosmoscope.engine.generate import generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
 from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
 from kosmoscope.files.checked import read_object
+from kosmoscope.geometry import XYXY
 from kosmoscope.grammar import Grammar
-from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
+from kosmoscope.images import ImageSource, Limits, PixelSpec, part_of, pixel_tensor, read_image
 from kosmoscope.kinds import KINDS
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.model.quantization import Precision
 from kosmoscope.outcome import Context
-from kosmoscope.prompts import CompiledPrompt, Prompt
+from kosmoscope.prompts import CompiledPrompt, Prompt, describe_prompt
 from kosmoscope.results import Description
 from kosmoscope.store.convert import load_model
 from kosmoscope.store.installed import cached, known_name
@@ -166,6 +167,38 @@ class Scope(Verbs):
         done = time.perf_counter()
         timing = Timing(preprocess=read - began, encode=done - read, total=done - began)
         return EncodedImage(info, state, timing)
+
+    def embed(
+        self, image: ImageSource, box: XYXY | None = None, *, name: str | None = None
+    ) -> NDArray[np.float32]:
+        """Return a vector of what a picture shows, float32 (D,), to compare with others.
+
+        It is the decoder's last hidden state after "An image of": what the model is about to
+        say. That finds pictures of the same kind better than the resampler's output does
+        (benchmarks/search_like.py). All vectors of a model have much in common: take away the
+        mean of those that you compare before you take the cosine between two.
+
+        Args:
+            image: the picture.
+            box: the part of it to look at, (x1, y1, x2, y2) in 0..1 of its width and height.
+            name: what errors call it, where it has no path.
+
+        Raises:
+            ImageError: it cannot be read.
+            BoxError: not a box within the picture.
+        """
+        rgb = read_image(image, name=name, limits=self.limits).rgb
+        if box is not None:
+            rgb = part_of(rgb, box)
+        compiled = describe_prompt(None).compile(self.tokenizer, self.engine.slot_ids)
+        ((start, _),) = compiled.pictures
+        state = self.engine.look(pixel_tensor(rgb, self.pixel_spec))
+        # Of the token that would follow, any: its row is never read.
+        after = (self.engine.tokens.eos,)
+        vector: NDArray[np.float32] = self.engine.teach(
+            PromptIds(compiled.ids, ((start, state),)), after
+        )[0]
+        return vector
 
     def settled(self, options: GenerationOptions) -> GenerationOptions:
         """Return the options with the model's own values where none were given."""

@@ -19,8 +19,18 @@ CHUNK_BYTES = 250_000
 """Of a file of data, about."""
 DATA_FILE = re.compile(r"[0-9]{4}-[0-9a-f]{16}\.js")
 
-_STYLES = ("base.css", "cards.css", "large.css")
-_SCRIPTS = ("data.js", "state.js", "stage.js", "card.js", "feed.js", "large.js", "main.js")
+SHARED = (
+    *("dom.js", "words.js", "scores.js", "stage.js", "phrases.js", "theme.js"),
+    *("base.css", "stage.css"),
+)
+"""What other pages are made of too: modules, and styles."""
+_STYLES = (*(name for name in SHARED if name.endswith(".css")), "cards.css", "large.css")
+_SCRIPTS = (
+    *(name for name in SHARED if name.endswith(".js")),
+    *("data.js", "state.js", "card.js", "feed.js", "large.js", "main.js"),
+)
+_MODULE = re.compile(r'^import [^;]*";\n|^export (?=const |function )', re.MULTILINE)
+"""What makes a file a module: a page opened from a file may not load any, so all are one script."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _CSP = (
@@ -114,6 +124,13 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def shared(name: str) -> bytes:
+    """Return one of the files in `SHARED`."""
+    if name not in SHARED:
+        raise KeyError(name)
+    return _text(name).encode()
+
+
 @cache
 def _text(name: str) -> str:
     return (files("kosmoscope.gallery") / "page" / name).read_text("utf-8")
@@ -122,7 +139,7 @@ def _text(name: str) -> str:
 @cache
 def _parts() -> dict[str, str]:
     style = "\n" + "\n".join(_text(name) for name in _STYLES)
-    body = "\n".join(_text(name) for name in _SCRIPTS)
+    body = "\n".join(_MODULE.sub("", _text(name)) for name in _SCRIPTS)
     return {"style": style, "script": f'\n(() => {{\n"use strict";\n{body}}})();\n'}
 
 

@@ -11,6 +11,10 @@ verbs       plain words -> what is asked for
 chat        what chats have in common
 native, openai, ollama, photoprism, labelstudio    the protocols
 labelstudio_config, _files, _results    of the last: what is asked, pictures, answers
+given       results that are sent back
+exporting   results as files
+drawing     annotated pictures
+website     the page at /, of the files in page/
 streaming   answers piece by piece
 schema      the OpenAPI document's types
 door        tokens, room, the access log

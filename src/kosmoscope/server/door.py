@@ -25,6 +25,8 @@ from kosmoscope.server.settings import Settings
 access = logging.getLogger("kosmoscope.access")
 _OPEN = re.compile(r"(/v1)?/health$")
 """Asked by whatever keeps the server alive, without a token."""
+_PAGE = re.compile(r"/$|/page/[^/]+$")
+"""The same for everybody; it asks its visitor for the token."""
 _RUNS_MODEL = re.compile(r"/api/v1/|/v1/chat/completions$|/api/(generate|chat)$|/predict$")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -108,6 +110,8 @@ def check(request: Request, settings: Settings) -> None:
     if settings.token is None:
         if _host(request) not in (*_LOCAL_NAMES, settings.host):
             raise RefusedError(403, "a name that is not this machine's; call it localhost")
+        return
+    if request.method in ("GET", "HEAD") and _PAGE.match(request.scope["path"]):
         return
     if request.method == "OPTIONS" and settings.cors:
         return  # browsers ask without a token whether they may send one

@@ -32,6 +32,8 @@ from kosmoscope.server.schema import documented
 
 T = TypeVar("T")
 _log = logging.getLogger("kosmoscope.server")
+UP = {"model_class": "kosmoscope"}
+"""What a backend says of itself beside its status."""
 _TRAINING = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATION_DELETED", "START_TRAINING")
 
 
@@ -104,11 +106,6 @@ def routes(desk: Desk) -> APIRouter:
         return JSONResponse({"result": None, "status": "ok"}, 201)
 
     return router
-
-
-def state(desk: Desk) -> dict[str, str]:
-    """Return what Label Studio wants to hear of a server that is up."""
-    return {"status": "UP", "model_class": "kosmoscope", "model_version": desk.model().model}
 
 
 def _typed(params: dict[str, Any]) -> list[str]:

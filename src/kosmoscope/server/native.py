@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from PIL import Image
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from kosmoscope.draw import picture_address
+from kosmoscope.draw import segment_colours
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 from kosmoscope.images import read_image
@@ -27,7 +24,9 @@ from kosmoscope.segment.registry import SEGMENTERS
 from kosmoscope.segment.run import segment_description
 from kosmoscope.server.bodies import Strict, generation, read_either
 from kosmoscope.server.desk import Ask, Desk
+from kosmoscope.server.drawing import MEDIA_TYPES, Drawn, colours, drawn, encoded, hexadecimal
 from kosmoscope.server.failures import RefusedError
+from kosmoscope.server.given import given
 from kosmoscope.server.pictures import NAME, Shown
 from kosmoscope.server.schema import DESCRIPTION, SEGMENTATION, documented
 from kosmoscope.server.streaming import event_stream, sse
@@ -36,11 +35,10 @@ from kosmoscope.server.worker import Done, Looked
 from kosmoscope.telling import EntityFound, TextDelta
 
 Text = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
-Format = Literal["json", "stream", "png", "jpeg", "svg"]
-_DRAWN: dict[str, Format] = {
+Format = Literal["json", "stream"] | Drawn
+_DRAWN: dict[str, Drawn] = {
     "image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg", "image/*": "png",
 }  # fmt: skip
-_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "svg": "image/svg+xml"}
 PICTURE_ID = "X-Picture-Id"
 
 
@@ -89,6 +87,9 @@ class Question(Asking):
 class Segment(OfPicture):
     """A description or a phrase, as pixels."""
 
+    description: dict[str, Any] | None = Field(
+        None, description="A result, as a verb answered it; else the model is asked."
+    )
     prompt: Text | None = None
     phrase: Text | None = None
     segmenter: str = "classical"
@@ -156,15 +157,21 @@ async def _answer(desk: Desk, request: Request, body: Asking, ask: Ask) -> Respo
         return event_stream(request.scope["path"], _events(desk, shown, ask, options))
     done = await desk.told(request, shown, ask, options)
     if format == "json":
-        content = {**done.description.to_dict(), "picture_id": shown.id}
-        return JSONResponse(content, headers={PICTURE_ID: shown.id})
-    drawn = await desk.aside(_drawn, done.description, shown, format, desk.model())
-    return Response(drawn, media_type=_TYPES[format], headers={PICTURE_ID: shown.id})
+        return JSONResponse(_result(done, shown), headers={PICTURE_ID: shown.id})
+    picture = await desk.aside(drawn, done.description, shown, format, desk.model())
+    return Response(picture, media_type=MEDIA_TYPES[format], headers={PICTURE_ID: shown.id})
+
+
+def _result(done: Done, shown: Shown) -> dict[str, Any]:
+    description = done.description
+    found = colours(e.phrase for e in description.entities)
+    return {**description.to_dict(), "picture_id": shown.id, "colours": found}
 
 
 async def _events(
     desk: Desk, shown: Shown, ask: Ask, options: GenerationOptions
 ) -> AsyncGenerator[str, None]:
+    phrases: list[str] = []
     async with aclosing(desk.said(shown, ask, options)) as all_said:
         async for said in all_said:
             match said:
@@ -173,14 +180,16 @@ async def _events(
                 case TextDelta(text):
                     yield sse({"text": text}, "text")
                 case EntityFound(entity):
-                    yield sse(asdict(entity), "entity")
-                case Done(description):
-                    yield sse({**description.to_dict(), "picture_id": shown.id}, "result")
+                    phrases.append(entity.phrase)
+                    colour = colours(phrases)[entity.phrase]
+                    yield sse({**asdict(entity), "colour": colour}, "entity")
+                case Done():
+                    yield sse(_result(said, shown), "result")
 
 
 async def _segment(desk: Desk, request: Request, body: Segment) -> Response:
-    if body.phrase is not None and body.prompt is not None:
-        raise OptionError("a picture is segmented by a prompt or by a phrase, not by both")
+    if sum(v is not None for v in (body.phrase, body.prompt, body.description)) > 1:
+        raise OptionError("a picture is segmented by a prompt, a phrase or a result: by one")
     if body.segmenter not in SEGMENTERS:
         raise OptionError(f"no segmenter {body.segmenter!r}; there are {SEGMENTERS.names()}")
     options = generation(body.options)
@@ -193,46 +202,34 @@ async def _segment(desk: Desk, request: Request, body: Segment) -> Response:
             return ground_prompt(image, body.phrase)
         return describe_prompt(image, body.prompt)
 
-    desk.check(ask)
-    shown = await desk.shown(body.image, body.picture_id)
-    done = await desk.told(request, shown, ask, options)
-    found, drawn = await desk.aside(
-        _segmented, done.description, shown, body, None if format == "json" else format,
-        desk.model(),
-    )  # fmt: skip
+    if body.description is not None:
+        shown = await desk.shown(body.image, body.picture_id)
+        description = given(body.description, shown.image)
+    else:
+        desk.check(ask)
+        shown = await desk.shown(body.image, body.picture_id)
+        description = (await desk.told(request, shown, ask, options)).description
     headers = {PICTURE_ID: shown.id}
-    if drawn is not None:
-        return Response(drawn, media_type=_TYPES[format], headers=headers)
-    content = {**found.to_dict(), "picture_id": shown.id}
+    found = await desk.aside(_segmented, description, shown, body, desk.model())
+    if format != "json":
+        picture = await desk.aside(_painted, found, shown, format, desk.model())
+        return Response(picture, media_type=MEDIA_TYPES[format], headers=headers)
+    by_label = [hexadecimal(colour) for colour in segment_colours(found)]
+    content = {**found.to_dict(), "picture_id": shown.id, "colours": by_label}
     return JSONResponse(content, headers=headers)
 
 
-def _segmented(
-    description: Description, shown: Shown, body: Segment, format: Format | None, scope: Scope
-) -> tuple[Segmentation, bytes | None]:
+def _segmented(description: Description, shown: Shown, body: Segment, scope: Scope) -> Segmentation:
     picture = read_image(shown.data, name=NAME, limits=scope.limits)
-    found = segment_description(
+    return segment_description(
         description, picture.rgb, picture.rgb_info, body.segmenter, regions=body.regions,
         threads=scope.engine.threads,
     )  # fmt: skip
-    drawn = None if format is None else _encoded(found.draw(picture.rgb), format)
-    return found, drawn
 
 
-def _drawn(description: Description, shown: Shown, format: Format, scope: Scope) -> bytes:
-    from kosmoscope.draw import DrawStyle, annotate_svg
-
+def _painted(found: Segmentation, shown: Shown, format: Drawn, scope: Scope) -> bytes:
     picture = read_image(shown.data, name=NAME, limits=scope.limits)
-    if format == "svg":
-        href = picture_address(picture.rgb, Path())
-        return annotate_svg(description, image_href=href, style=DrawStyle()).encode()
-    return _encoded(description.draw(picture.rgb), format)
-
-
-def _encoded(image: Image.Image, format: Format) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format.upper(), **({"quality": 90} if format == "jpeg" else {}))
-    return out.getvalue()
+    return encoded(found.draw(picture.rgb), format)
 
 
 def _format(request: Request, draw: bool, stream: bool) -> Format:

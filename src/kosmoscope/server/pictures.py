@@ -41,6 +41,13 @@ class Shown:
     pixels: NDArray[np.float32] | None = field(default=None, repr=False)
     preprocess: float = 0.0
 
+    @property
+    def image(self) -> ImageInfo:
+        """Its size."""
+        found = self.info if self.encoded is None else self.encoded.info
+        assert found is not None
+        return found
+
     def encode(self, scope: Scope) -> EncodedImage:
         """Let the model look."""
         if self.encoded is not None:

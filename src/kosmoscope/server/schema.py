@@ -21,7 +21,15 @@ def _component(name: str, schema: dict[str, Any]) -> dict[str, str]:
 
 def _description() -> dict[str, str]:
     schema = TypeAdapter(GroundedCaption).json_schema(ref_template=_REF, mode="serialization")
-    schema["properties"] |= {"schema": {"type": "integer"}, "picture_id": {"type": "string"}}
+    schema["properties"] |= {
+        "schema": {"type": "integer"},
+        "picture_id": {"type": "string"},
+        "colours": {
+            "type": "object",
+            "description": "Of each phrase in annotated pictures, #rrggbb.",
+            "additionalProperties": {"type": "string"},
+        },
+    }
     return _component("Description", schema)
 
 
@@ -31,7 +39,15 @@ SEGMENTATION = _component(
     {
         "type": "object",
         "description": "Every pixel with one name: segments with run lengths, as in COCO.",
-        "properties": {"picture_id": {"type": "string"}, "caption": {"type": "string"}},
+        "properties": {
+            "picture_id": {"type": "string"},
+            "caption": {"type": "string"},
+            "colours": {
+                "type": "array",
+                "description": "Of each label, from 0, #rrggbb.",
+                "items": {"type": "string"},
+            },
+        },
     },
 )
 _ERROR = _component(

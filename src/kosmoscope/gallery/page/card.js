@@ -1,111 +1,4 @@
-// A card: stage, tabs, caption; and the links between phrases and boxes within it.
-
-function phraseSpan(entity, least, query, text = entity.phrase) {
-  const boxes = entity.boxes.length;
-  const word = text || `box ${entity.n + 1}`;
-  const scores = entity.boxes.map((b) => b.score).filter((s) => s !== null);
-  const facts = [word, `number ${entity.n + 1}`, boxes ? plural(boxes, "box", "boxes") : "no box"];
-  if (scores.length) facts.push(`score ${percent(Math.max(...scores))}`);
-  const classes = ["phrase"];
-  if (!boxes) classes.push("nowhere");
-  if (!entityShown(entity, least)) classes.push("weak");
-  if (entityFound(entity, query)) classes.push("found");
-  const span = el(
-    "span", { class: classes.join(" "), role: "button", tabindex: "0", "data-e": String(entity.n),
-      "aria-pressed": "false", "aria-label": facts.join(", ") },
-    el("bdi", { text: word }), el("sup", { text: String(entity.n + 1) }),
-  );
-  span.style.setProperty("--c", entity.colour);
-  return span;
-}
-
-// The caption as text with phrases in it; phrases that are not a part of it stand behind.
-function captionOf(entry, least, query) {
-  const node = el("p", { class: "caption", dir: "auto" });
-  const inside = entry.entities.filter((e) => e.start >= 0).sort((a, b) => a.start - b.start);
-  const outside = entry.entities.filter((e) => e.start < 0);
-  let at = 0;
-  for (const entity of inside) {
-    if (entity.start < at) {
-      outside.push(entity);
-      continue;
-    }
-    node.append(entry.caption.slice(at, entity.start), phraseSpan(entity, least, query));
-    at = entity.end;
-  }
-  node.append(entry.caption.slice(at));
-  if (!entry.caption) node.append(el("span", { class: "none", text: "No caption." }));
-  if (entry.finish === "length") node.append(el("span", { class: "none", text: " … (cut off)" }));
-  for (const entity of outside) node.append(" ", phraseSpan(entity, least, query));
-  return node;
-}
-
-// Light entity `n` in everything under `root`; null: nothing.
-function light(root, n, fromBox) {
-  root.classList.toggle("linked", n !== null);
-  root.classList.toggle("from-box", fromBox);
-  for (const node of root.querySelectorAll("[data-e]")) {
-    node.classList.toggle("on", n !== null && Number(node.dataset.e) === n);
-  }
-  for (const node of root.querySelectorAll("svg.boxes")) lightOverlay(node, n);
-}
-
-// Pointing goes before what was clicked, and that before what has the focus. Returns a function
-// that forgets all three, for when the contents are new.
-function link(root) {
-  const now = { hover: null, pin: null, focus: null };
-  let lit = null;
-  const entity = (event) => event.target.closest?.("[data-e]") ?? null;
-  const update = () => {
-    const node = now.hover ?? now.pin ?? now.focus;
-    if (node === lit) return;
-    lit = node;
-    light(root, node === null ? null : Number(node.dataset.e), Boolean(node?.closest("svg")));
-  };
-  const set = (key, node) => {
-    now[key] = node;
-    update();
-  };
-  const pin = (node) => {
-    for (const other of root.querySelectorAll("[aria-pressed=true]")) {
-      other.setAttribute("aria-pressed", "false");
-    }
-    node?.setAttribute("aria-pressed", "true");
-    set("pin", node);
-  };
-  root.addEventListener("pointerover", (event) => {
-    if (event.pointerType !== "touch") set("hover", entity(event));
-  });
-  root.addEventListener("pointerleave", () => set("hover", null));
-  root.addEventListener("focusin", (event) => set("focus", entity(event)));
-  root.addEventListener("focusout", () => set("focus", null));
-  const toggle = (node) => {
-    const same = now.pin !== null && now.pin.dataset.e === node.dataset.e;
-    pin(same ? null : node);
-    if (same && now.focus) now.focus.blur();
-  };
-  root.addEventListener("click", (event) => {
-    const node = entity(event);
-    if (node) toggle(node);
-    else if (now.pin) pin(null);
-  });
-  root.addEventListener("keydown", (event) => {
-    const node = entity(event);
-    if (node && (event.key === "Enter" || event.key === " ")) {
-      toggle(node);
-      event.preventDefault();
-      event.stopPropagation();
-    } else if (event.key === "Escape" && now.pin) {
-      pin(null);
-      event.preventDefault();
-      event.stopPropagation();
-    }
-  });
-  return () => {
-    now.hover = now.pin = now.focus = lit = null;
-    light(root, null, false);
-  };
-}
+// A card: stage, tabs, caption.
 
 // One tab for each prompt; null for a single one. `choose(k)` shows entry k.
 function tabsOf(picture, panelId, choose) {
@@ -161,12 +54,12 @@ function makeCard(picture, position, count, actions) {
       fill();
       card.querySelector("[role=tab][aria-selected=true]").focus();
     });
-    const stage = makeStage(picture, entry, { view: currentView(), least: state.least });
+    const stage = makeStage(picture, entry, state, { view: currentView() });
     stage.addEventListener("click", (event) => {
       if (!event.target.closest("[data-e], .handle")) actions.open(picture);
     });
     if (tabs) panel.setAttribute("role", "tabpanel");
-    panel.replaceChildren(stage, captionOf(entry, state.least, query));
+    panel.replaceChildren(stage, captionOf(entry, state, query));
     card.replaceChildren(...[tabs].filter(Boolean), panel,
       el("footer", { class: "foot" },
         el("div", {},

@@ -3,10 +3,6 @@
 const META = JSON.parse(document.getElementById("meta").textContent);
 const STEPS = 10000;
 
-const fold = (text) => text.normalize("NFKC").toLowerCase();
-const percent = (score) => `${Math.round(score * 100)}`;
-const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-
 function readBoxes(flat) {
   const boxes = [];
   for (let i = 0; i < flat.length; i += 5) {
@@ -61,24 +57,10 @@ function readAll() {
   return rows.map(readPicture);
 }
 
-// What a box counts with: its own score, else its phrase's. A given box has neither and stays.
-const boxScore = (entity, box) => box.score ?? entity.score ?? 1;
-
-// Boxes beyond one look are shown while every object is wanted.
-const boxShown = (entity, box, least) =>
-  (state.closer || !box.further) && boxScore(entity, box) >= least;
-
-function entityShown(entity, least) {
-  if (!entity.boxes.length) return (entity.score ?? 1) >= least;
-  return entity.boxes.some((box) => boxShown(entity, box, least));
-}
-
-const entityFound = (entity, query) => query !== "" && entity.key.includes(query);
-
-function entryMatches(entry, query, least) {
-  if (query === "" && least === 0) return true;
+function entryMatches(entry, query, look) {
+  if (query === "" && look.least === 0) return true;
   return entry.entities.some(
-    (e) => (query === "" || e.key.includes(query)) && entityShown(e, least),
+    (e) => (query === "" || e.key.includes(query)) && entityShown(e, look),
   );
 }
 
@@ -90,11 +72,12 @@ const SORTS = {
 };
 
 // The pictures that match, in order. A tab that does not match gives way to one that does.
-function select(pictures, { query, least, sort, reverse }) {
+function select(pictures, look) {
+  const { query, sort, reverse } = look;
   const wanted = fold(query.trim());
   const found = pictures.filter((p) => {
-    if (entryMatches(p.entries[p.tab], wanted, least)) return true;
-    const other = p.entries.findIndex((entry) => entryMatches(entry, wanted, least));
+    if (entryMatches(p.entries[p.tab], wanted, look)) return true;
+    const other = p.entries.findIndex((entry) => entryMatches(entry, wanted, look));
     if (other >= 0) p.tab = other;
     return other >= 0;
   });

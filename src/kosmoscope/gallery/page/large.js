@@ -43,7 +43,7 @@ class Large {
   fill() {
     const { picture, dialog } = this;
     const entry = picture.entries[picture.tab];
-    const stage = makeStage(picture, entry, { view: currentView(), least: state.least, large: true });
+    const stage = makeStage(picture, entry, state, { view: currentView(), large: true });
     const inner = el("div", { class: "inner", tabindex: "-1" }, this.head(), stage, this.side(entry));
     link(inner);
     dialog.replaceChildren(inner);
@@ -74,34 +74,8 @@ class Large {
       this.dialog.querySelector("[role=tab][aria-selected=true]").focus();
     });
     const panel = el("div", { id: "large-panel", role: tabs ? "tabpanel" : null },
-      captionOf(entry, state.least, fold(state.query.trim())), this.phrases(entry));
+      captionOf(entry, state, fold(state.query.trim())), phraseList(entry, state));
     return el("div", { class: "side-panel" }, tabs, panel, this.facts(entry));
-  }
-
-  phrases(entry) {
-    const list = el("ol", { class: "phrases", "aria-label": "Phrases" });
-    for (const entity of entry.entities) {
-      const scores = entity.boxes.map((b) => b.score).filter((s) => s !== null);
-      const best = scores.length ? Math.max(...scores) : null;
-      const bar = el("span", { class: "bar", "aria-hidden": "true" }, el("span"));
-      bar.style.setProperty("--score", String(best ?? 0));
-      const row = el("li", { "data-e": String(entity.n), class: entityShown(entity, state.least) ? null : "weak" },
-        el("span", { class: "number", text: String(entity.n + 1) }),
-        el("span", { class: "name" }, el("bdi", { text: entity.phrase || "(no phrase)" }),
-          el("span", { class: "fine", text: this.boxes(entity) })),
-        bar,
-        el("span", { class: "value", text: best === null ? "–" : percent(best), title: "Score of its best box, 0 to 100" }));
-      row.style.setProperty("--c", entity.colour);
-      list.append(row);
-    }
-    return list;
-  }
-
-  boxes(entity) {
-    const words = [];
-    if (entity.boxes.length !== 1) words.push(entity.boxes.length ? `${entity.boxes.length} boxes` : "no box");
-    if (entity.cut) words.push("cut off");
-    return words.length ? ` ${words.join(", ")}` : "";
   }
 
   facts(entry) {

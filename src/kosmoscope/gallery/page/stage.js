@@ -1,27 +1,11 @@
-// A picture and its boxes: panes, the overlay, the before-and-after handle, and the links
-// between phrases and boxes. Everything that belongs to an entity carries data-e.
+// A picture and its boxes: panes, the overlay, the before-and-after handle. Everything that belongs
+// to an entity carries data-e.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { el, svg } from "./dom.js";
+import { boxShown, entityShown } from "./scores.js";
+import { percent, plural } from "./words.js";
+
 const CROWDED = 18; // boxes: from here on numbers show only for what is lit
-
-function el(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (key === "text") node.textContent = value;
-    else if (key === "class") node.className = value;
-    else node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-function svg(tag, props = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(props)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 const pct = (v) => `${+(v * 100).toFixed(3)}%`;
 const area = (b) => (b.x2 - b.x1) * (b.y2 - b.y1);
@@ -70,17 +54,17 @@ function region(entity, props) {
     svg("path", { d: entity.mask, "fill-rule": "evenodd", ...props }));
 }
 
-const masked = (entity) => state.masks && entity.mask !== "";
+const masked = (entity, look) => look.masks && entity.mask !== "";
 
-let masks = 0;
+let holes = 0;
 
-function overlay(entry, least) {
+export function overlay(entry, look) {
   const shown = entry.entities.flatMap((entity) =>
-    entity.boxes.filter((b) => boxShown(entity, b, least)).map((box) => ({ entity, box })),
+    entity.boxes.filter((b) => boxShown(entity, b, look)).map((box) => ({ entity, box })),
   );
   // The largest first, so that the small ones can be reached.
   shown.sort((a, b) => area(b.box) - area(a.box));
-  const id = `hole${++masks}`;
+  const id = `hole${++holes}`;
   const full = { width: "100%", height: "100%" };
   const node = svg(
     "svg",
@@ -92,7 +76,7 @@ function overlay(entry, least) {
   );
   const taken = [];
   for (const entity of entry.entities) {
-    if (!masked(entity) || !entityShown(entity, least)) continue;
+    if (!masked(entity, look) || !entityShown(entity, look)) continue;
     node.append(region(entity, { class: "area", "data-e": entity.n, fill: entity.colour,
       stroke: entity.colour }));
   }
@@ -113,17 +97,18 @@ function overlay(entry, least) {
   }
   node.append(numbers, svg("g", { class: "plate", "aria-hidden": "true" }));
   node.shown = shown;
+  node.look = { ...look };
   return node;
 }
 
 // The lit entity: the rest of the picture steps back, the phrase stands at its largest box.
-function lightOverlay(node, n) {
+export function lightOverlay(node, n) {
   const [mask, plate] = [node.querySelector("mask"), node.querySelector(".plate")];
   while (mask.children.length > 1) mask.lastChild.remove();
   plate.replaceChildren();
   const lit = n === null ? [] : node.shown.filter(({ entity }) => entity.n === n);
   for (const { entity, box } of lit) {
-    if (!masked(entity)) mask.append(svg("rect", { ...place(box), fill: "#000" }));
+    if (!masked(entity, node.look)) mask.append(svg("rect", { ...place(box), fill: "#000" }));
     else if (mask.children.length === 1) mask.append(region(entity, { fill: "#000" }));
   }
   node.classList.toggle("lit", lit.length > 0);
@@ -204,9 +189,9 @@ function handle(stage) {
   return node;
 }
 
-function makeStage(picture, entry, { view, least, large = false }) {
+export function makeStage(picture, entry, look, { view, large = false }) {
   const alt = entry.caption || picture.name;
-  const boxes = overlay(entry, least);
+  const boxes = overlay(entry, look);
   const stage = el("div", { class: `stage ${view}` });
   if (view === "side") {
     stage.append(pane(picture, "original", alt, large), pane(picture, "annotated", "", large, boxes));

@@ -1,0 +1,39 @@
+"""Search: questions in words, asked of a folder of results, and answered with evidence.
+
+`update_index` makes the index of a folder, `Index.open(folder).search("two dogs")` asks it.
+`language` reads questions, `evaluate` says how likely a picture satisfies one, `index` is the
+database, `words` knows what nouns mean. docs/search.md has the grammar.
+"""
+
+from kosmoscope.errors import IndexDamagedError
+from kosmoscope.search.answers import Alike, Answer, Hit, Sight
+from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
+from kosmoscope.search.index import INDEX, is_there
+from kosmoscope.search.language import Query, parse, wording
+from kosmoscope.search.making import IndexSummary, update_index
+from kosmoscope.search.searching import CUT_OFF, LIMIT, Index
+from kosmoscope.search.vectors import VectorSummary, update_vectors
+
+__all__ = [
+    "CUT_OFF",
+    "INDEX",
+    "LIMIT",
+    "Alike",
+    "Answer",
+    "Embedder",
+    "Hit",
+    "Index",
+    "IndexDamagedError",
+    "IndexSummary",
+    "Query",
+    "Sight",
+    "VectorSummary",
+    "dual_embedder",
+    "is_there",
+    "load_embedder",
+    "parse",
+    "scope_embedder",
+    "update_index",
+    "update_vectors",
+    "wording",
+]
