@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +55,22 @@ def beside_a_photo(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_server_answers_its_documents_commands(server: Server, beside_a_photo: Path) -> None:
     found = shell_blocks("docs/server.md")
-    assert len(found) == 3
+    assert len(found) == 5
+    env = {
+        **os.environ, "LLM_USER_PATH": str(beside_a_photo),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
     for block in found:
         # Each answer on lines of its own, and a status that says whether it was one.
         code = block.replace("localhost:8428", f"127.0.0.1:{server.port}")
         code = code.replace("curl -s", "curl -sS --fail-with-body -w '\\n'")
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", code], capture_output=True, text=True, timeout=120
-        )
+            ["bash", "-euo", "pipefail", "-c", code], capture_output=True, text=True, timeout=120,
+            env=env,
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"\n{block}".count("\ncurl") <= len(done.stdout.splitlines())
+        commands = len(re.findall(r"^(curl|llm)", block, re.MULTILINE))
+        assert commands <= len(done.stdout.splitlines())
         assert '"error"' not in done.stdout
     with Image.open(beside_a_photo / "annotated.jpg") as drawn, Image.open("photo.jpg") as given:
         assert drawn.size == given.size

@@ -14,6 +14,7 @@ from kosmoscope.cli import (
     describe_command,
     evaluate_command,
     info,
+    mcp_command,
     models,
     parity_command,
     question_commands,
@@ -70,5 +71,6 @@ for group in (
     parity_command,
     evaluate_command,
     serve_command,
+    mcp_command,
 ):
     group.register(app)

@@ -13,6 +13,7 @@ from kosmoscope.optional import optional
 
 _MODULES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 _PANEL = "Limits"
+_LABEL_STUDIO = "Label Studio"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +47,27 @@ def serve(
         bool,
         typer.Option("--allow-urls", help="Fetch pictures from public addresses, for clients."),
     ] = False,
+    label_studio_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="LABEL_STUDIO_URL",
+            show_envvar=False,
+            help="Where Label Studio is, as this machine reaches it: the pictures of its tasks are "
+            "fetched there (LABEL_STUDIO_URL in the environment does the same).",
+            rich_help_panel=_LABEL_STUDIO,
+        ),
+    ] = None,
+    label_studio_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="LABEL_STUDIO_API_KEY",
+            show_envvar=False,
+            help="A token of an account there (LABEL_STUDIO_API_KEY).",
+            rich_help_panel=_LABEL_STUDIO,
+        ),
+    ] = None,
     texts: Annotated[
         int,
         typer.Option(metavar="N", help="Texts written at once.", rich_help_panel=_PANEL),
@@ -72,7 +94,7 @@ def serve(
     pictures: PictureOptions = PictureOptions(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Serve a model over HTTP: its own API, and those of OpenAI, Ollama and PhotoPrism.
+    """Serve a model over HTTP: its own API, and those of OpenAI, Ollama, PhotoPrism, Label Studio.
 
     SIGTERM and Ctrl-C let it answer what it has accepted; a second one ends it at once.
 
@@ -90,7 +112,7 @@ def serve(
 
     given = Settings(
         host, port, token, texts, queue, timeout, cache_mb, max_body_mb, allow_urls,
-        tuple(cors or ()),
+        tuple(cors or ()), label_studio_url or None, label_studio_key or None,
     )  # fmt: skip
     settings = guarded(given)
     if settings.token != token:

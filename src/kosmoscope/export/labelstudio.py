@@ -6,23 +6,22 @@ predictions. Boxes are in per cent of the picture.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree
 
 from kosmoscope.export.format import FORMATS, Files, Job, folder_format
 from kosmoscope.export.labelled import SCORE_DIGITS, number
+from kosmoscope.export.labelstudio_regions import picture_size, rectangle_value, region_id
 from kosmoscope.export.names import is_file_path
 from kosmoscope.export.pictures import LabelledPicture
 from kosmoscope.export.vocabulary import Vocabulary
 from kosmoscope.files.addresses import quoted
 from kosmoscope.files.text import markup, utf8
-from kosmoscope.types import XYXY, GroundedCaption, ImageInfo
+from kosmoscope.types import GroundedCaption
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves local files: paths follow, relative to its document root."""
-_PERCENT_DIGITS = 4
 
 
 def to_labelstudio(
@@ -84,16 +83,11 @@ def _address(path: str, prefix: str) -> str:
 def _prediction(picture: LabelledPicture) -> dict[str, Any]:
     """Return all that was said about a picture: the editor shows one prediction at a time."""
     image = picture.image
-    size = {
-        "original_width": image.width,
-        "original_height": image.height,
-        "image_rotation": 0,
-        "to_name": "image",
-    }
+    size = {**picture_size(image), "to_name": "image"}
     result: list[dict[str, Any]] = []
     scores: list[float] = []
     for box in picture.boxes:
-        value = {**_percent(box.xyxy_px, image), "rotation": 0, "rectanglelabels": [box.label]}
+        value = {**rectangle_value(box.xyxy_px, image), "rectanglelabels": [box.label]}
         item: dict[str, Any] = {"id": "", "type": "rectanglelabels", "from_name": "label"}
         item |= {**size, "value": value}
         if box.score is not None:
@@ -105,23 +99,11 @@ def _prediction(picture: LabelledPicture) -> dict[str, Any]:
         caption = {"id": "", "type": "textarea", "from_name": "caption", "to_name": "image"}
         result.append({**caption, "value": {"text": captions}})
     for i, item in enumerate(result):
-        key = f"{image.path}\n{i}".encode("utf-8", "surrogatepass")
-        item["id"] = hashlib.sha256(key).hexdigest()[:10]
+        item["id"] = region_id(f"{image.path}\n{i}")
     prediction: dict[str, Any] = {"model_version": ", ".join(picture.models), "result": result}
     if scores:
         prediction["score"] = number(sum(scores) / len(scores), SCORE_DIGITS)
     return prediction
-
-
-def _percent(xyxy_px: XYXY, image: ImageInfo) -> dict[str, float]:
-    x1, y1, x2, y2 = xyxy_px
-    values = {
-        "x": x1 / image.width,
-        "y": y1 / image.height,
-        "width": (x2 - x1) / image.width,
-        "height": (y2 - y1) / image.height,
-    }
-    return {name: round(100 * value, _PERCENT_DIGITS) for name, value in values.items()}
 
 
 def _files(job: Job) -> Files:

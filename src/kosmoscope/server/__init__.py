@@ -9,7 +9,8 @@ desk        requests meet the model
 bodies      JSON and multipart, within limits
 verbs       plain words -> what is asked for
 chat        what chats have in common
-native, openai, ollama, photoprism    the protocols
+native, openai, ollama, photoprism, labelstudio    the protocols
+labelstudio_config, _files, _results    of the last: what is asked, pictures, answers
 given       results that are sent back
 exporting   results as files
 drawing     annotated pictures

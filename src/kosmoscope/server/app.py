@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import KosmoscopeError
-from kosmoscope.server import exporting, native, ollama, openai, photoprism, website
+from kosmoscope.server import exporting, labelstudio, native, ollama, openai, photoprism, website
 from kosmoscope.server.desk import Desk, GoneError
 from kosmoscope.server.door import Door
 from kosmoscope.server.failures import RefusedError, error_response, refusal
@@ -35,16 +35,15 @@ def application(desk: Desk) -> ASGIApp:
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
 
     # Last, as their paths begin with it: PhotoPrism's before ours.
-    for group in (openai, ollama, photoprism, native, exporting):
+    for group in (openai, ollama, labelstudio, photoprism, native, exporting):
         app.include_router(group.routes(desk))
     app.include_router(website.routes())
 
     @app.get("/health", tags=["server"])
     @app.get("/v1/health", include_in_schema=False)
     async def health() -> Response:
-        if desk.worker.state != "ready":
-            desk.worker.model()  # says why not
-        return JSONResponse({"status": "ok"})
+        scope = desk.worker.model()  # says why not, if it is not ready
+        return JSONResponse({"status": "ok", **labelstudio.UP, "model_version": scope.model})
 
     @app.get("/metrics", tags=["server"])
     async def metrics() -> Response:

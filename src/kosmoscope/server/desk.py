@@ -15,6 +15,7 @@ from kosmoscope.prompts import Prompt
 from kosmoscope.scope import EncodedImage, Scope
 from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.fetching import Fetcher
+from kosmoscope.server.labelstudio_files import LabelStudioFiles
 from kosmoscope.server.metrics import Metrics
 from kosmoscope.server.pictures import Cache, Shown, content_id, decoded, read_shown, url_of
 from kosmoscope.server.settings import Settings
@@ -44,6 +45,10 @@ class Desk:
             load, self.cache, self.metrics, settings.texts, settings.texts + settings.queue
         )
         self.fetcher = Fetcher(settings.max_body_mb * 2**20) if settings.allow_urls else None
+        self.label_studio = LabelStudioFiles(
+            settings.label_studio_url, settings.label_studio_key, settings.max_body_mb * 2**20,
+            self.fetcher,
+        )  # fmt: skip
         # Pictures decoded and drawn at once: each may take a few hundred megabytes meanwhile.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="kosmoscope-pictures")
         self._fetching = ThreadPoolExecutor(4, thread_name_prefix="kosmoscope-fetching")
@@ -67,6 +72,10 @@ class Desk:
     async def aside(self, call: Callable[..., T], *args: Any) -> T:
         """Run something long in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+    async def fetched(self, call: Callable[..., T], *args: Any) -> T:
+        """Run something that waits for another server in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._fetching, call, *args)
 
     async def shown(self, image: str | bytes | None, picture_id: str | None = None) -> Shown:
         """Return the picture of a request.
@@ -100,8 +109,7 @@ class Desk:
             return decoded(text)
         if self.fetcher is None:
             raise RefusedError(422, "addresses are not fetched by this server; send the picture")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._fetching, self.fetcher.fetch, url)
+        return await self.fetched(self.fetcher.fetch, url)
 
     def check(self, ask: Ask) -> None:
         """Raise what asking would raise, before anything is promised."""
@@ -162,29 +170,29 @@ class Desk:
             RefusedError, KosmoscopeError: as `said`.
         """
         self.check(ask)
+        return await unless_gone(request, self.whole(shown, ask, options))
 
-        async def last() -> Done:
-            found = None
-            whole = self.said(shown, ask, options, piecewise=False)
-            async with contextlib.aclosing(whole) as all_said:
-                async for said in all_said:
-                    found = said
-            assert isinstance(found, Done)
-            return found
-
-        return await unless_gone(request, last())
+    async def whole(self, shown: Shown, ask: Ask, options: GenerationOptions | None = None) -> Done:
+        """Return what is said of a picture, for whoever minds the client himself; see `told`."""
+        found = None
+        pieces = self.said(shown, ask, options, piecewise=False)
+        async with contextlib.aclosing(pieces) as all_said:
+            async for said in all_said:
+                found = said
+        assert isinstance(found, Done)
+        return found
 
     async def looked(self, request: Request, shown: Shown) -> Looked:
         """Let the model look at a picture, and keep it."""
+        return await unless_gone(request, self.look(shown))
 
-        async def first() -> Looked:
-            async with contextlib.aclosing(self.said(shown, None)) as all_said:
-                async for said in all_said:
-                    if isinstance(said, Looked):
-                        return said
-            raise AssertionError("looking ends with a look")
-
-        return await unless_gone(request, first())
+    async def look(self, shown: Shown) -> Looked:
+        """The same, for whoever minds the client himself."""
+        async with contextlib.aclosing(self.said(shown, None)) as all_said:
+            async for said in all_said:
+                if isinstance(said, Looked):
+                    return said
+        raise AssertionError("looking ends with a look")
 
 
 async def unless_gone(request: Request, answer: Awaitable[T]) -> T:

@@ -5,6 +5,7 @@ Plain ASGI, so that a stream passes through untouched and a client that leaves i
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import logging
@@ -26,7 +27,7 @@ _OPEN = re.compile(r"(/v1)?/health$")
 """Asked by whatever keeps the server alive, without a token."""
 _PAGE = re.compile(r"/$|/page/[^/]+$")
 """The same for everybody; it asks its visitor for the token."""
-_RUNS_MODEL = re.compile(r"/api/v1/|/v1/chat/completions$|/api/(generate|chat)$")
+_RUNS_MODEL = re.compile(r"/api/v1/|/v1/chat/completions$|/api/(generate|chat)$|/predict$")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -114,13 +115,27 @@ def check(request: Request, settings: Settings) -> None:
         return
     if request.method == "OPTIONS" and settings.cors:
         return  # browsers ask without a token whether they may send one
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    right = hmac.compare_digest(given.strip().encode(), settings.token.encode())
-    if scheme.lower() != "bearer" or not right:
+    given = _token(request.headers.get("authorization", ""))
+    if not hmac.compare_digest(given.encode(), settings.token.encode()):
         raise RefusedError(
             401, "no token, or a wrong one; expected Authorization: Bearer TOKEN",
             {"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
+
+
+def _token(authorization: str) -> str:
+    """Return what a client brings: a bearer's token, or any user's password (Label Studio)."""
+    scheme, _, given = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return given.strip()
+        case "basic":
+            try:
+                user = base64.b64decode(given.strip(), validate=True).decode()
+            except ValueError:
+                return ""
+            return user.partition(":")[2]
+    return ""
 
 
 def _host(request: Request) -> str | None:

@@ -32,6 +32,7 @@ _INSTALL = re.compile(r"(; install it with: | and cannot be loaded \().*")
 """What whoever runs the server may do; it names places on the machine."""
 _OLLAMA = re.compile(r"/api/(generate|chat|tags|version|show)$")
 _VISION = re.compile(r"/api/v1/vision/")
+_LABEL_STUDIO = re.compile(r"/(predict|setup|webhook)$")
 
 
 class RefusedError(Exception):
@@ -68,6 +69,8 @@ def error_body(path: str, error: RefusedError) -> dict[str, Any]:
         return {"error": error.message}
     if _VISION.search(path):
         return {"id": "", "code": error.status, "error": error.message}
+    if _LABEL_STUDIO.match(path):
+        return {"status": error.status, "detail": error.message}
     kind = _KINDS.get(error.status, "internal_error")
     return {"error": {"code": error.status, "type": kind, "message": error.message}}
 

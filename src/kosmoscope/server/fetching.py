@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from kosmoscope._version import __version__
@@ -41,6 +42,29 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
+def is_origin(url: str) -> bool:
+    """Say whether a text is the address of a server: http or https, with a host and no more."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and plain
+
+
+class AnswerError(RefusedError):
+    """Somebody else's server answered, and not with a file.
+
+    Args:
+        answer: its status.
+    """
+
+    def __init__(self, answer: int) -> None:
+        super().__init__(422, "the picture's address has no picture")
+        self.answer = answer
+
+
 class Fetcher:
     """Fetches files within bounds.
 
@@ -53,7 +77,7 @@ class Fetcher:
     def __init__(
         self, max_bytes: int, seconds: float = 20.0, allowed: Callable[[str], bool] = is_public
     ) -> None:
-        self._max_bytes, self._seconds, self._allowed = max_bytes, seconds, allowed
+        self._max_bytes, self.seconds, self._allowed = max_bytes, seconds, allowed
 
     def fetch(self, url: str) -> bytes:
         """Return the file at an address.
@@ -61,10 +85,10 @@ class Fetcher:
         Raises:
             RefusedError: it is not public, or could not be had; says nothing of what is inside.
         """
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + self.seconds
         for _ in range(MOST_REDIRECTS + 1):
             try:
-                found = self._once(url, end)
+                found = self.once(url, end)
             except (OSError, http.client.HTTPException, ValueError):
                 raise RefusedError(422, "the picture's address could not be fetched") from None
             if isinstance(found, bytes):
@@ -72,8 +96,26 @@ class Fetcher:
             url = urljoin(url, found)
         raise RefusedError(422, f"the picture's address redirects more than {MOST_REDIRECTS} times")
 
-    def _once(self, url: str, end: float) -> bytes | str:
-        """Return the file, or where it is said to be instead."""
+    def may_ask(self, parts: SplitResult, ip: str) -> bool:  # noqa: ARG002
+        """Say whether a host may be asked at this IP address of it."""
+        return self._allowed(ip)
+
+    def headers(self, parts: SplitResult) -> dict[str, str]:  # noqa: ARG002
+        """Return what a host is told beside the usual."""
+        return {}
+
+    def once(self, url: str, end: float, body: bytes | None = None) -> bytes | str:
+        """Return the file, or where it is said to be instead.
+
+        Args:
+            url: of it.
+            end: when it must be there, by `time.monotonic`.
+            body: JSON to post there; None gets.
+
+        Raises:
+            OSError, HTTPException, ValueError: it could not be had.
+            RefusedError: as `fetch`.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise RefusedError(422, "expected an http or https address of a picture")
@@ -84,19 +126,22 @@ class Fetcher:
         try:
             path = parts.path or "/"
             connection.request(
-                "GET",
+                "GET" if body is None else "POST",
                 f"{path}?{parts.query}" if parts.query else path,
-                headers={
+                body,
+                {
                     "User-Agent": f"kosmoscope/{__version__}",
                     "Accept": "image/*",
                     "Accept-Encoding": "identity",
+                    **({} if body is None else {"Content-Type": "application/json"}),
+                    **self.headers(parts),
                 },
             )
             with connection.getresponse() as answer:
                 if answer.status in (301, 302, 303, 307, 308):
                     return answer.headers.get("Location") or ""
                 if answer.status != 200:
-                    raise RefusedError(422, "the picture's address has no picture")
+                    raise AnswerError(answer.status)
                 if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise RefusedError(422, "the picture's address sends a compressed body")
                 return self._body(answer, end)
@@ -109,19 +154,16 @@ class Fetcher:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         assert parts.hostname is not None
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        if not found or not all(self._allowed(str(address[0])) for *_, address in found):
+        if not found or not all(self.may_ask(parts, str(address[0])) for *_, address in found):
             raise RefusedError(422, "the picture's address is not a public one")
-        family, kind, protocol, _, address = found[0]
-        connected = socket.socket(family, kind, protocol)
-        try:
-            connected.settimeout(_left(end))
-            connected.connect(address)
-            if parts.scheme == "https":
+        connected = _first(found, end)
+        if parts.scheme == "https":
+            try:
                 context = ssl.create_default_context()
                 connected = context.wrap_socket(connected, server_hostname=parts.hostname)
-        except BaseException:
-            connected.close()
-            raise
+            except BaseException:
+                connected.close()
+                raise
         connection = http.client.HTTPConnection(parts.hostname, port)
         connection.sock = connected
         return connection
@@ -138,6 +180,25 @@ class Fetcher:
         if answer.length:  # what was promised and did not come
             raise OSError
         return b"".join(parts)
+
+
+def _first(addresses: list[Any], end: float) -> socket.socket:
+    """Connect to the first address that takes the call."""
+    refused: OSError = OSError("no address")
+    for family, kind, protocol, _, address in addresses:
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.settimeout(_left(end))
+            connected.connect(address)
+        except OSError as e:
+            connected.close()
+            refused = e
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
+    raise refused
 
 
 def _cut(connected: socket.socket) -> None:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from kosmoscope.errors import OptionError
+from kosmoscope.server.fetching import is_origin
 
 PORT = 8428
 
@@ -38,6 +39,10 @@ class Settings:
     """Fetch pictures from public addresses."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call, such as "http://localhost:3000"."""
+    label_studio_url: str | None = None
+    """Where Label Studio is, whose pictures are fetched from there."""
+    label_studio_key: str | None = None
+    """What it knows us by."""
 
     def __post_init__(self) -> None:
         ranges = {
@@ -50,10 +55,17 @@ class Settings:
                 raise OptionError(f"{name} is {value!r}; expected a whole number, {low} to {high}")
         if not (math.isfinite(self.timeout) and 0 < self.timeout <= 86_400):
             raise OptionError(f"timeout is {self.timeout!r}; expected seconds, up to 86400")
-        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
-            raise OptionError("token: expected printable ASCII characters")
-        if self.token is not None and (not self.token or " " in self.token):
-            raise OptionError("token: expected at least one character, and no space")
+        for name in ("token", "label_studio_key"):
+            secret: str | None = getattr(self, name)
+            if secret is not None and not (secret.isascii() and secret.isprintable()):
+                raise OptionError(f"{name}: expected printable ASCII characters")
+            if secret is not None and (not secret or " " in secret):
+                raise OptionError(f"{name}: expected at least one character, and no space")
+        if self.label_studio_url is not None and not is_origin(self.label_studio_url):
+            raise OptionError(
+                f"label_studio_url is {self.label_studio_url!r}; expected an address such as "
+                "http://localhost:8080"
+            )
 
     @property
     def is_local(self) -> bool:

@@ -9,9 +9,10 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from kosmoscope.gallery.html import SHARED, shared
+from kosmoscope.server.labelstudio import UP
 
 OWN = (
     "index.html", "page.css", "answers.css", "icon.svg",
@@ -42,7 +43,10 @@ def routes() -> APIRouter:
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def root(request: Request) -> Response:
-        # A browser gets the page; a program that looks whether somebody is there, a word.
+        # A browser gets the page; a program that looks whether somebody is there, a word, in JSON
+        # if it wants that: so do Label Studio's backends.
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"status": "UP", **UP}, headers={"Vary": "Accept"})
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse("kosmoscope is running", headers={"Vary": "Accept"})
         return _answer(request, "index.html", {"Vary": "Accept"})
