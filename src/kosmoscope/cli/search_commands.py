@@ -46,6 +46,9 @@ def index(
             "taken; an index that was made so once goes on so.",
         ),
     ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out pictures whose files are gone.")
+    ] = False,
     images: ImagesOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
 ) -> None:
@@ -59,7 +62,14 @@ def index(
     [cyan]kosmoscope index out --pictures[/]
     """
     check_images(images)
-    make_index(out, rebuild=rebuild, pictures=pictures, images=images, quiet=quiet)
+    make_index(
+        out,
+        rebuild=rebuild,
+        pictures=pictures,
+        drop_missing=drop_missing,
+        images=images,
+        quiet=quiet,
+    )
 
 
 def make_index(
@@ -67,6 +77,7 @@ def make_index(
     *,
     rebuild: bool = False,
     pictures: bool = False,
+    drop_missing: bool = False,
     images: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -81,7 +92,12 @@ def make_index(
             steps(f"{size_text(done)} of {size_text(total)}")
 
         made = update_index(
-            out, rebuild=rebuild, pictures=pictures, images=images, progress=progress
+            out,
+            rebuild=rebuild,
+            pictures=pictures,
+            drop_missing=drop_missing,
+            images=images,
+            progress=progress,
         )
     if quiet:
         return

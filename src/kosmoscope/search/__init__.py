@@ -5,11 +5,17 @@
 database, `words` knows what nouns mean. docs/search.md has the grammar.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from kosmoscope.errors import IndexDamagedError
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
-from kosmoscope.search.making import IndexSummary, update_index
 from kosmoscope.search.searching import CUT_OFF, LIMIT, Answer, Hit, Index, Sight
+
+if TYPE_CHECKING:
+    from kosmoscope.search.making import IndexSummary, update_index
 
 __all__ = [
     "CUT_OFF",
@@ -27,3 +33,12 @@ __all__ = [
     "update_index",
     "wording",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What makes an index needs the rooms of batches; who asks one shall not wait for them.
+    if name in ("IndexSummary", "update_index"):
+        from kosmoscope.search import making
+
+        return getattr(making, name)
+    raise AttributeError(f"module 'kosmoscope.search' has no attribute {name!r}")

@@ -50,5 +50,3 @@ def _asked(node: Node | None) -> Iterator[Node]:
                     yield from _asked(related.to)
         case _:
             yield node
-
-

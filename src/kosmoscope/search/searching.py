@@ -10,25 +10,26 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
-from kosmoscope.results import Description
 from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
 from kosmoscope.search.index.loading import Loaded
-from kosmoscope.search.index.reading import Results
 from kosmoscope.search.index.schema import INDEX, open_to_read, told, transaction
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.nearest import nearness, parts_of
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
+
+if TYPE_CHECKING:
+    from kosmoscope.results import Description
 
 CUT_OFF = 0.5
 """From which probability a picture is an answer: more likely right than wrong."""
@@ -223,6 +224,8 @@ class Index:
         Raises:
             InputError: the results changed since.
         """
+        from kosmoscope.search.index.reading import Results
+
         folder = None if images is None else Path(images)
         with contextlib.closing(Results(self.folder)) as results:
             found = []

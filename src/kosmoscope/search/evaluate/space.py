@@ -119,7 +119,9 @@ PLACES: dict[str, Callable[[Corners], Any]] = {
     ),
     "background": lambda b: b[1] + b[3] < UNITS,
     "foreground": lambda b: 4 * b[3] > 3 * UNITS,
-    "edge": lambda b: (b[0] <= EDGE) | (b[1] <= EDGE) | (b[2] >= UNITS - EDGE) | (b[3] >= UNITS - EDGE),
+    "edge": lambda b: (
+        (b[0] <= EDGE) | (b[1] <= EDGE) | (b[2] >= UNITS - EDGE) | (b[3] >= UNITS - EDGE)
+    ),
 }
 """In which third the middle of a box is; which edge of the picture it reaches."""
 
