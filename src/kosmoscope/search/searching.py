@@ -17,9 +17,9 @@ import numpy as np
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
+from kosmoscope.search.evaluate.together import Chances, evaluate_all
 from kosmoscope.search.index.loading import Loaded
 from kosmoscope.search.index.schema import INDEX, open_to_read, told, transaction
 from kosmoscope.search.language import Query, parse, wording
@@ -184,13 +184,13 @@ class Index:
             raise OptionError(f"cut_off is {cut_off!r}; expected a number from 0 to 1")
         query = parse(question) if isinstance(question, str) else question
         with self._reading() as loaded:
-            chances = evaluate_all(query, loaded.columns, meaning)
+            chances = evaluate_all(query, loaded.columns, meaning, cut_off)
             answers = chances >= cut_off if cut_off > 0 else chances > 0
             total = int(answers.sum())
             hits = [self._hit(loaded, query, i) for i in _best(chances, min(limit, total))]
             near: list[Hit] = []
             if not total:
-                order = chances + nearness(query, loaded.columns, meaning)
+                order = nearness(query, loaded.columns, meaning)
                 some = min(NEAREST, int((order > 0).sum()))
                 near = [self._hit(loaded, query, i, near=True) for i in _best(order, some)]
             notes = (*query.notes, *self._notes(loaded, query))
