@@ -3,16 +3,15 @@
     python benchmarks/search_scale.py [--pictures 100000] [--folder FOLDER]
 
 The results are made here, not by a model: captions and boxes drawn at random, of 1,500 nouns whose
-frequencies fall as those of a language do (Zipf), with numbers, colours and repeated things, in
-folders and with days. Each kind of question is asked 40 times with different words, the commonest
-nouns first; p95 is over all questions of a kind, on an open index. "Cold" is a new process: opening,
-reading the columns, one question.
+frequencies fall as those of a language do (Zipf), with numbers, colours and folders. A third of all
+things is some kind of person. Each kind of question is asked 40 times with different words, the
+commonest nouns first; p95 is over all questions of a kind, on an open index. "Cold" is a new
+process: opening, reading the columns, one question.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import subprocess
 import sys

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from kosmoscope.search.evaluate import PictureRecord, evaluate
-from kosmoscope.search.evaluate.columns import evaluate_all
 from kosmoscope.search.evaluate.packing import columns_of
+from kosmoscope.search.evaluate.together import evaluate_all
 from kosmoscope.search.language import parse, wording
 
 CASES = json.loads((Path(__file__).parent / "search_cases.json").read_text(encoding="utf-8"))

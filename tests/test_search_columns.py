@@ -10,20 +10,26 @@ from hypothesis import strategies as st
 import search_made as made
 from kosmoscope.search.evaluate import PictureRecord, evaluate
 from kosmoscope.search.evaluate.chance import between, none_of
-from kosmoscope.search.evaluate.columns import evaluate_all
 from kosmoscope.search.evaluate.counting import at_least_one
 from kosmoscope.search.evaluate.counting import between as all_between
 from kosmoscope.search.evaluate.packing import columns_of
+from kosmoscope.search.evaluate.together import evaluate_all
 from kosmoscope.search.language import Query
 
 
-@given(made.queries, st.lists(made.records, min_size=1, max_size=6))
+@given(made.queries, st.lists(made.records, min_size=1, max_size=6), made.fractions)
 @settings(max_examples=150, deadline=None)
-def test_all_at_once_is_one_by_one(query: Query, records: list[PictureRecord]) -> None:
-    found = evaluate_all(query, columns_of(records), made.meaning)
+def test_all_at_once_is_one_by_one(
+    query: Query, records: list[PictureRecord], least: float
+) -> None:
+    columns = columns_of(records)
+    found = evaluate_all(query, columns, made.meaning)
     alone = [evaluate(query, record, made.meaning).probability for record in records]
     np.testing.assert_allclose(found, alone, rtol=0, atol=1e-9)
     assert ((found >= -1e-12) & (found <= 1 + 1e-12)).all()
+    likely = evaluate_all(query, columns, made.meaning, least)
+    np.testing.assert_allclose(likely[found >= least], found[found >= least], rtol=0, atol=1e-9)
+    assert (likely[found < least] < least + 1e-9).all()
 
 
 @given(

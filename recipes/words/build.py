@@ -116,7 +116,7 @@ def table_of(nouns: list[str], known: WordNet) -> list[str]:
     for noun in nouns:
         if (sense := known.said(noun)) is not None:
             for word in (noun, *known.synsets[sense].words):
-                fit = word not in known.hardly and head_noun(word) == word
+                fit = (word == noun or word not in known.hardly) and head_noun(word) == word
                 if fit and known.said(word) == sense:
                     said.setdefault(sense, set()).add(word)
     wanted: dict[str, None] = {}

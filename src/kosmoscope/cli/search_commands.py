@@ -63,6 +63,9 @@ def index(
             "a vector of it already is passed over.",
         ),
     ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out pictures whose files are gone.")
+    ] = False,
     images: ImagesOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
     model: ModelOptions = ModelOptions(),
@@ -78,7 +81,14 @@ def index(
     [cyan]kosmoscope index out --vectors --model pocket[/]
     """
     check_images(images)
-    make_index(out, rebuild=rebuild, pictures=pictures, images=images, quiet=quiet)
+    make_index(
+        out,
+        rebuild=rebuild,
+        pictures=pictures,
+        drop_missing=drop_missing,
+        images=images,
+        quiet=quiet,
+    )
     if vectors:
         make_vectors(out, model.quietly(quiet), images)
 
@@ -88,6 +98,7 @@ def make_index(
     *,
     rebuild: bool = False,
     pictures: bool = False,
+    drop_missing: bool = False,
     images: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -102,7 +113,12 @@ def make_index(
             steps(f"{size_text(done)} of {size_text(total)}")
 
         made = update_index(
-            out, rebuild=rebuild, pictures=pictures, images=images, progress=progress
+            out,
+            rebuild=rebuild,
+            pictures=pictures,
+            drop_missing=drop_missing,
+            images=images,
+            progress=progress,
         )
     if quiet:
         return

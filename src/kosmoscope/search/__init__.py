@@ -5,14 +5,20 @@
 database, `words` knows what nouns mean. docs/search.md has the grammar.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from kosmoscope.errors import IndexDamagedError
 from kosmoscope.search.answers import Alike, Answer, Hit, Sight
 from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
-from kosmoscope.search.making import IndexSummary, update_index
 from kosmoscope.search.searching import CUT_OFF, LIMIT, Index
-from kosmoscope.search.vectors import VectorSummary, update_vectors
+
+if TYPE_CHECKING:
+    from kosmoscope.search.making import IndexSummary, update_index
+    from kosmoscope.search.vectors import VectorSummary, update_vectors
 
 __all__ = [
     "CUT_OFF",
@@ -37,3 +43,16 @@ __all__ = [
     "update_vectors",
     "wording",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What makes an index needs the rooms of batches; who asks one shall not wait for them.
+    if name in ("IndexSummary", "update_index"):
+        from kosmoscope.search import making
+
+        return getattr(making, name)
+    if name in ("VectorSummary", "update_vectors"):
+        from kosmoscope.search import vectors
+
+        return getattr(vectors, name)
+    raise AttributeError(f"module 'kosmoscope.search' has no attribute {name!r}")

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.dual import CLIP, SIGLIP, DualEncoder, load_dual_encoder
 from kosmoscope.errors import OptionError
 from kosmoscope.geometry import XYXY
 from kosmoscope.images import ImageSource, part_of, read_image
-from kosmoscope.kinds import KINDS
-from kosmoscope.model.kind import KOSMOS2
-from kosmoscope.scope import Scope, default_model, load
-from kosmoscope.store.installed import resolve
-from kosmoscope.store.kind import Step, kind_of
+
+if TYPE_CHECKING:
+    from kosmoscope.dual import DualEncoder
+    from kosmoscope.scope import Scope
+    from kosmoscope.store.kind import Step
 
 Float = NDArray[np.float32]
 
@@ -74,6 +73,14 @@ def load_embedder(
         CheckpointError: a file of the model is wrong; the message names it.
         OptionError: a precision that it does not have, or a model that makes no vectors.
     """
+    # Models' rooms are not needed to ask an index.
+    from kosmoscope.dual import CLIP, SIGLIP, load_dual_encoder
+    from kosmoscope.kinds import KINDS
+    from kosmoscope.model.kind import KOSMOS2
+    from kosmoscope.scope import default_model, load
+    from kosmoscope.store.installed import resolve
+    from kosmoscope.store.kind import kind_of
+
     name = default_model() if name_or_folder is None else name_or_folder
     kind = kind_of(resolve(name, KINDS).folder, KINDS)
     if precision is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import PurePath
 
 from kosmoscope.choosing import chosen, known_score
 from kosmoscope.detail.names import kind_of
@@ -56,7 +55,7 @@ def record_of(
 
 def folder_of(path: str) -> str:
     """Return the folder of a picture, folded, with slashes, without those at its ends."""
-    return fold(PurePath(path.replace("\\", "/")).parent.as_posix()).strip("/")
+    return fold(path.replace("\\", "/").rpartition("/")[0]).strip("/")
 
 
 @lru_cache(maxsize=65_536)
@@ -66,8 +65,8 @@ def named(phrase: str) -> tuple[str, tuple[str, ...], tuple[str, ...], int]:
     Of a plural without a number it is `SEVERAL`, else 1.
     """
     folded = fold(phrase)
-    noun = head_noun(folded) or ANYTHING
     said = words_of(phrase)
+    noun = head_noun(folded) if said else ANYTHING
     words = tuple(map(singular, said))
     last = noun.rpartition(" ")[2]
     before = said[: words.index(last)] if last in words else []  # "a man in a red hat"

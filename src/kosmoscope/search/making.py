@@ -41,6 +41,7 @@ def update_index(
     *,
     rebuild: bool = False,
     pictures: bool = False,
+    drop_missing: bool = False,
     images: str | PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> IndexSummary:
@@ -55,6 +56,7 @@ def update_index(
         rebuild: forget what is there, also where it is damaged.
         pictures: read the pictures' files too, for the colours of things, and when and where they
             were taken. An index that was made so once goes on so.
+        drop_missing: leave out pictures whose files are gone; they come back with `rebuild`.
         images: the folder that the pictures are in now, if they moved.
         progress: called after each step with the bytes of results.jsonl that were read, and all.
 
@@ -74,6 +76,8 @@ def update_index(
         moved = None if images is None else Path(images)
         writer = Writer(base, place / INDEX, results, looking=looking, images=moved)
         writer.update(progress)
+        if drop_missing:
+            writer.drop_missing()
         states = dict(base.execute("SELECT looked, count(*) FROM picture GROUP BY looked"))
         base.execute("PRAGMA optimize")
     return IndexSummary(

@@ -7,23 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from kosmoscope.search.evaluate.columns import Chances, Columns, evaluate_all
+from kosmoscope.search.evaluate.columns import Columns
 from kosmoscope.search.evaluate.rules import ANYTHING, Meaning
+from kosmoscope.search.evaluate.together import Chances, evaluate_parts
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Query, Thing
 
 
 def nearness(query: Query, columns: Columns, meaning: Meaning) -> Chances:
-    """Return (N,) how near each picture comes, 0..1: the mean of the parts' probabilities.
+    """Return (N,) how near each picture comes, 0..2: its probability, and the mean of the parts'.
 
     A thing counts as a whole, without what it is to others, and as anything of that name: a dog
     near no car is nearer to "two dogs left of a car" than no dog. What has none of the things or
     words is not near, whatever it does not have.
     """
     asked = [*_asked(query.find)]
-    if not asked:
+    if query.find is None or not asked:
         return np.zeros(columns.pictures)
-    parts = [evaluate_all(replace(query, find=node), columns, meaning) for node in asked]
-    near = np.mean(parts, axis=0)
+    whole, *parts = evaluate_parts(query, [query.find, *asked], columns, meaning)
+    near = np.mean(parts, axis=0) + whole
     return np.asarray(np.where(np.max(parts, axis=0) > 0, near, 0.0))
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
-from kosmoscope.results import Description
 from kosmoscope.search.answers import Alike, Answer, Hit, Sight
 from kosmoscope.search.embedding import Embedder, Float
-from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
+from kosmoscope.search.evaluate.together import Chances, evaluate_all
+from kosmoscope.search.index.alike import embedders, prints, stored
 from kosmoscope.search.index.loading import Loaded
-from kosmoscope.search.index.reading import Results
 from kosmoscope.search.index.schema import (
     INDEX,
     is_there,
@@ -38,9 +37,11 @@ from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.likeness import copies, likenesses
 from kosmoscope.search.nearest import nearness, parts_of
-from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
+
+if TYPE_CHECKING:
+    from kosmoscope.results import Description
 
 CUT_OFF = 0.5
 """From which probability a picture is an answer: more likely right than wrong."""
@@ -108,7 +109,7 @@ class Index:
             raise OptionError(f"{embedder.name} knows no texts; expected a CLIP or SigLIP model")
         wanted = embedder.text(words) if embedder is not None and embedder.text else None
         with self._reading() as loaded:
-            chances = evaluate_all(query, loaded.columns, meaning)
+            chances = evaluate_all(query, loaded.columns, meaning, cut_off)
             answers = chances >= cut_off if cut_off > 0 else chances > 0
             total = int(answers.sum())
             alike: tuple[Alike, ...] = ()
@@ -123,7 +124,7 @@ class Index:
             hits = [self._hit(loaded, query, i) for i in order]
             near: list[Hit] = []
             if not total:
-                closeness = chances + nearness(query, loaded.columns, meaning)
+                closeness = nearness(query, loaded.columns, meaning)
                 some = min(NEAREST, int((closeness > 0).sum()))
                 near = [self._hit(loaded, query, i, near=True) for i in _best(closeness, some)]
             notes = (*query.notes, *self._notes(loaded, query))
@@ -204,6 +205,8 @@ class Index:
         Raises:
             InputError: the results changed since.
         """
+        from kosmoscope.search.index.reading import Results
+
         folder = None if images is None else Path(images)
         with contextlib.closing(Results(self.folder)) as results:
             found = []

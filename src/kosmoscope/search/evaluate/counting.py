@@ -87,4 +87,5 @@ def _exactly(
 
 def _starts(group: NDArray[Any]) -> NDArray[np.intp]:
     """Return where each group begins; there is at least one event."""
-    return np.flatnonzero(np.append(True, group[1:] != group[:-1]))
+    changes = np.flatnonzero(group[1:] != group[:-1])
+    return np.concatenate([[0], changes + 1])

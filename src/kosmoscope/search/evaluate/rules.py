@@ -1,6 +1,6 @@
 """How likely one picture satisfies a question, and by what: the rules, in plain Python.
 
-`columns` says the same of many pictures at a time. Independence is assumed throughout, but for one
+`together` says the same of many pictures at a time. Independence is assumed throughout, but for one
 thing that several others stand to: no more likely than itself is what needs it.
 
 A thing of the question is each of the picture's that its noun means, with the probability of that

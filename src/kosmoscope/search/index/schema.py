@@ -124,7 +124,10 @@ def told(path: Path) -> Iterator[None]:
         raise damaged(path, e) from e
 
 
-_DAMAGE = ("malformed", "no such table", "no such column", "corrupt", "not a database")
+_DAMAGE = (
+    "malformed", "corrupt", "not a database", "no such table", "no such column", "no column named",
+    "already exists",
+)  # fmt: skip
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
@@ -134,7 +137,8 @@ def _is_damage(error: sqlite3.Error) -> bool:
 def damaged(path: Path, error: BaseException) -> IndexDamagedError:
     """Return the error for a database that is none, or no longer."""
     return IndexDamagedError(
-        f"{shown_name(path)}: is damaged ({reason(error)}); make it anew with --rebuild"
+        f"{shown_name(path)}: is no index, or a damaged one ({reason(error)}); "
+        "make it anew with --rebuild"
     )
 
 

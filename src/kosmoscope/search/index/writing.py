@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kosmoscope.errors import ImageError
+from kosmoscope.files.places import is_there
 from kosmoscope.files.text import utf8
 from kosmoscope.search.evaluate.packing import day_number, pack
 from kosmoscope.search.evaluate.record import Seen
@@ -109,6 +110,24 @@ class Writer:
             self._write_chunks()
         if self._looking:
             self._look_again()
+
+    def drop_missing(self) -> None:
+        """Drop the pictures whose files are gone.
+
+        Their records in results.jsonl are not read again, until that file is another one.
+        """
+        last = 0
+        while rows := self._base.execute(
+            "SELECT id, min(start) FROM picture JOIN line ON picture.id = line.picture"
+            " WHERE id > ? GROUP BY id ORDER BY id LIMIT ?", (last, _AGAIN),
+        ).fetchall():  # fmt: skip
+            with transaction(self._base):
+                for id, start in rows:
+                    path = self._results.open_path(self._results.line_at(start), self._images)
+                    if not is_there(path):
+                        self._drop(id)
+                self._write_chunks()
+            last = rows[-1][0]
 
     def _begin(self) -> tuple[int, int]:
         """Return where reading goes on, and the number of this pass over the file."""
@@ -234,13 +253,10 @@ class Writer:
         """Look at the pictures that were indexed without."""
         number = int(self._get("pass", "0"))
         last = 0
-        while True:
-            rows = self._base.execute(
-                "SELECT id, key, source FROM picture WHERE looked <> ? AND id > ? ORDER BY id"
-                " LIMIT ?", (SEEN, last, _AGAIN),
-            ).fetchall()  # fmt: skip
-            if not rows:
-                return
+        while rows := self._base.execute(
+            "SELECT id, key, source FROM picture WHERE looked <> ? AND id > ? ORDER BY id LIMIT ?",
+            (SEEN, last, _AGAIN),
+        ).fetchall():
             with transaction(self._base):
                 for id, key, source in rows:
                     lines = {task: self._results.line_at(start) for task, start in self._lines(id)}

@@ -36,10 +36,11 @@ class Draft:
         if words:
             self.noun = _settled(" ".join(words))
             named = {self.noun, *self.noun.split(" ")}
-            rest = [w for w in map(singular, words) if w not in named and w != "of"]
-            for word in rest:
-                if not self.look(word):
-                    self.words.append(word)
+            for word in words:
+                one = singular(word)
+                of_name = one in named or singular(word, counted=True) in named  # wine glasses
+                if not (of_name or word == "of" or self.look(one)):
+                    self.words.append(one)
         if self.noun in ANYTHING:
             self.noun = ANY_NOUN
         self.words = list(dict.fromkeys([*self.words, *exact]))
