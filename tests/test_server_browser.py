@@ -302,7 +302,8 @@ def test_on_a_phone(page: Page) -> None:
     page.answered("What is in the box?")
     page.one("#masks").click()
     page.until(lambda: page.all("#names .names"))
-    tap(page, "#draw")  # away with the box
+    page.one("#draw").click()  # away with the box
+    page.until(lambda: page.box() is None)
     tap(page, "#stage .frame")
     page.until(lambda: page.one(".pixel").is_displayed())
 
