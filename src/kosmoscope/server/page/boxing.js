@@ -25,7 +25,7 @@ export function boxWords([x1, y1, x2, y2]) {
 export class Boxing {
   // `changed(box)` after every change, null: there is none; `refer()`: what is in it?
   constructor({ changed, refer, say }) {
-    Object.assign(this, { changed, refer, say, frame: null, box: null, drag: null, armed: false });
+    Object.assign(this, { changed, refer, say, frame: null, box: null, drag: null, dragged: false, armed: false });
     const label = "Box you drew. Arrow keys move it, with Shift they change its size. Enter asks what is in it, Escape takes it away.";
     this.node = el("div", { class: "drawn", role: "application", tabindex: "0", "aria-label": label, hidden: true });
     for (const corner of ["nw", "ne", "se", "sw"]) {
@@ -45,6 +45,10 @@ export class Boxing {
     frame.append(this.node, this.bar);
     frame.addEventListener("pointerdown", (event) => this.down(event));
     frame.addEventListener("pointermove", (event) => this.move(event));
+    // A click that ends a drag is none.
+    frame.addEventListener("click", (event) => {
+      if (this.dragged && event.detail) event.stopPropagation();
+    }, true);
     for (const end of ["pointerup", "pointercancel"]) frame.addEventListener(end, (event) => this.up(event));
     this.arm(false);
     this.show(box);
@@ -90,6 +94,7 @@ export class Boxing {
 
   down(event) {
     const { target } = event;
+    this.dragged = false;
     if (event.button !== 0 || target.closest(".drawn-bar")) return;
     const [corner, mine] = [target.dataset?.corner, target.closest(".drawn")];
     if (event.pointerType === "touch" && !this.armed && !corner && !mine) return;
@@ -115,10 +120,7 @@ export class Boxing {
     if (!drag || drag.id !== event.pointerId) return;
     this.drag = null;
     if (!drag.going) return;
-    // What follows is a click on whatever lies here: it is none.
-    const swallow = (click) => click.stopPropagation();
-    this.frame.addEventListener("click", swallow, true);
-    setTimeout(() => this.frame?.removeEventListener("click", swallow, true));
+    this.dragged = true;
     this.arm(false);
     const [x1, y1, x2, y2] = this.box;
     this.set(x2 - x1 < LEAST || y2 - y1 < LEAST ? drag.old : this.box);

@@ -28,21 +28,29 @@ export function readLabels(data, entities) {
   const { width: fullW, height: fullH } = data.image;
   const step = Math.max(1, Math.max(fullW, fullH) / LONGEST);
   const [width, height] = [Math.max(1, Math.round(fullW / step)), Math.max(1, Math.round(fullH / step))];
-  const full = new Uint16Array(fullW * fullH); // by columns
-  for (const segment of data.segments) {
-    let [at, inside] = [0, false];
-    for (const run of runsOf(segment.rle.counts)) {
-      if (inside) full.fill(segment.id, at, at + run);
-      at += run;
-      inside = !inside;
-    }
-  }
+  const at = (i, from, to) => Math.min(from - 1, Math.floor((i + 0.5) * from / to));
+  // Of each full row or column: how many that are taken come before it.
+  const before = (from, to) => {
+    const count = new Uint32Array(from + 1);
+    for (let i = 0; i < to; i++) count[at(i, from, to) + 1]++;
+    for (let i = 0; i < from; i++) count[i + 1] += count[i];
+    return count;
+  };
+  const [columns, rows] = [before(fullW, width), before(fullH, height)];
   const map = new Uint16Array(width * height);
-  for (let y = 0; y < height; y++) {
-    const row = Math.min(fullH - 1, Math.floor((y + 0.5) * fullH / height));
-    for (let x = 0; x < width; x++) {
-      const column = Math.min(fullW - 1, Math.floor((x + 0.5) * fullW / width));
-      map[y * width + x] = full[column * fullH + row];
+  for (const { id, rle } of data.segments) {
+    let [begin, inside] = [0, false];
+    for (const run of runsOf(rle.counts)) {
+      const end = begin + run;
+      for (let column = Math.floor(begin / fullH); inside && column * fullH < end; column++) {
+        const x = columns[column];
+        if (columns[column + 1] === x) continue; // not taken
+        const top = Math.max(0, begin - column * fullH);
+        const bottom = Math.min(fullH, end - column * fullH);
+        for (let y = rows[top]; y < rows[bottom]; y++) map[y * width + x] = id;
+      }
+      begin = end;
+      inside = !inside;
     }
   }
   const all = fullW * fullH;

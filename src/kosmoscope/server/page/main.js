@@ -33,6 +33,7 @@ function say(text) {
 function refuse(text) {
   $("refused").textContent = text;
   $("refused").hidden = !text;
+  if (text) $("refused").scrollIntoView({ block: "nearest" });
 }
 
 const boxing = new Boxing({
@@ -67,7 +68,9 @@ function boxed() {
 
 function showAnswer() {
   const entry = entryNow();
+  const had = $("answer").contains(document.activeElement);
   $("answer").replaceChildren(...(entry ? answerOf(entry, look, { stop, again: () => wish(entry) }) : []));
+  if (had) $("work").focus({ preventScroll: true }); // what had the focus is gone, such as Stop
   showNames();
   $("earlier").replaceChildren(...(current ? earlierOf(current, choose) : []));
   for (const part of document.querySelectorAll("#take button")) part.disabled = !entry?.result;
@@ -129,6 +132,7 @@ async function wish(wanted) {
     choose(before);
     return;
   }
+  refuse("");
   stop();
   const control = new AbortController();
   running = control;
@@ -232,10 +236,10 @@ async function takeAway(button) {
   const lit = view.lit;
   $("take").open = false;
   $("take").querySelector("summary").focus();
+  refuse("");
   try {
     if (kind) await copy(kind === "json" ? jsonOf(picture, entry) : entry.caption);
     else await save(file, picture, entry, { entity: lit, least: look.least });
-    refuse("");
     say(kind ? "Copied" : "Saved");
     if (kind) flash("Copied");
   } catch (error) {
