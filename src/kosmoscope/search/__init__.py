@@ -1,0 +1,1 @@
+"""Search: questions in words, asked of a folder of results."""

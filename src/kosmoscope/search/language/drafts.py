@@ -1,0 +1,81 @@
+"""Things while a question is being read: what is said of them may still come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kosmoscope.export.nouns import head_noun, singular
+from kosmoscope.search.language.lexicon import ANYTHING, COLOURS, GROUPS, SEVERAL, SIZES
+from kosmoscope.search.language.tree import SOME, Count, Place, Related, Relation, Size, Thing
+
+ANY_NOUN = "thing"
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A thing of which more may be said."""
+
+    noun: str = ANY_NOUN
+    words: list[str] = field(default_factory=list)
+    colours: list[str] = field(default_factory=list)
+    size: Size | None = None
+    places: list[Place] = field(default_factory=list)
+    related: list[tuple[Relation, Draft, bool]] = field(default_factory=list)
+    count: Count = SOME
+
+    def describe(self, run: list[str], exact: list[str]) -> None:
+        """Take the words of a noun phrase, and words that stand in brackets behind it."""
+        words = list(run)
+        if "of" in words[1:] and words[0] in GROUPS:
+            del words[: words.index("of") + 1]
+            self.count = Count(SEVERAL) if self.count == SOME else self.count
+        if words[0] in ("something", "anything"):
+            words = [*words[1:], ANY_NOUN]
+        while words and (len(words) > 1 or not is_noun(words[0])) and self.look(words[0]):
+            words.pop(0)
+        if words:
+            self.noun = _settled(" ".join(words))
+            named = {self.noun, *self.noun.split(" ")}
+            rest = [w for w in map(singular, words) if w not in named and w != "of"]
+            for word in rest:
+                if not self.look(word):
+                    self.words.append(word)
+        if self.noun in ANYTHING:
+            self.noun = ANY_NOUN
+        self.words = list(dict.fromkeys([*self.words, *exact]))
+
+    def look(self, word: str) -> bool:
+        """Take a word for a colour or a size; say whether it is one."""
+        if (colour := COLOURS.get(word)) is not None:
+            if colour not in self.colours:
+                self.colours.append(colour)
+        elif (size := SIZES.get(word)) is not None:
+            self.size = "large" if size == "large" else "small"
+        else:
+            return False
+        return True
+
+    def place(self, places: list[Place]) -> None:
+        """Take places in the picture."""
+        self.places += [p for p in places if p not in self.places]
+
+    def thing(self) -> Thing:
+        """Return what was said."""
+        related = tuple(Related(name, other.thing(), no) for name, other, no in self.related)
+        return Thing(
+            self.noun, tuple(self.words), tuple(self.colours), self.size, tuple(self.places),
+            related, self.count,
+        )  # fmt: skip
+
+
+def is_noun(word: str) -> bool:
+    """Say whether a word that is also a colour means a thing where it stands alone."""
+    return word == "orange"
+
+
+def _settled(text: str) -> str:
+    """Return the head noun, as it stays when it is read again."""
+    noun = head_noun(text)
+    while (again := head_noun(noun)) != noun and len(again) <= len(noun):
+        noun = again
+    return noun

@@ -1,0 +1,377 @@
+"""From a question in words to a tree; every text is a question, so nothing is ever refused.
+
+A recursive descent over the tokens (docs/search.md has the grammar). Each step takes at least one
+token and looks at a fixed number ahead, so that the work grows with the text alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from kosmoscope.export.nouns import singular
+from kosmoscope.search.language import lexicon as lx
+from kosmoscope.search.language.amounts import amount_at
+from kosmoscope.search.language.cursor import Cursor
+from kosmoscope.search.language.drafts import Draft
+from kosmoscope.search.language.filters import (
+    dated,
+    named_filter,
+    read_date,
+    read_places,
+    read_score,
+)
+from kosmoscope.search.language.tokens import MAX_CHARACTERS, MAX_TOKENS, tokens_of, words_of
+from kosmoscope.search.language.tree import (
+    SOME,
+    All,
+    Any_,
+    Folder,
+    Node,
+    Not,
+    Query,
+    Relation,
+    Words,
+)
+
+MAX_DEPTH = 12
+"""Of parentheses and of "not"; deeper ones are passed over."""
+
+
+def parse(text: str) -> Query:
+    """Read a question. Never raises: what has no place becomes words, and a note says so."""
+    tokens, cut = tokens_of(text)
+    reader = _Reader(Cursor(tokens))
+    if cut:
+        reader.cursor.note(
+            f"only the first {MAX_CHARACTERS} characters and {MAX_TOKENS} words were read"
+        )
+    found = reader.question()
+    return Query(found, reader.score, tuple(dict.fromkeys(reader.cursor.notes)))
+
+
+@dataclass(slots=True, eq=False)
+class _Negated:
+    """Not a part that may still grow."""
+
+    part: Draft | _Negated | _Group | Node
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Parts of which all, or any, hold."""
+
+    parts: list[Draft | _Negated | _Group | Node]
+    every: bool
+
+
+Growing = Draft | _Negated | _Group | Node
+
+
+@dataclass(slots=True)
+class _Reader:
+    cursor: Cursor
+    depth: int = 0
+    score: tuple[float, float] = (0.0, 1.0)
+    last: Draft | None = None
+    """The thing that was named last: what follows without "and" is said of it."""
+    subject: Draft | None = None
+    """The thing of which the last relation was said: a relation after "and" is said of it."""
+
+    def question(self) -> Node | None:
+        self._opening()
+        parts: list[Growing] = []
+        while not self.cursor.ended:
+            if (found := self._alternatives()) is not None:
+                parts.append(found)
+            if self.cursor.marks(")"):
+                self._pass_over()
+        return _finished(_group(parts, every=True))
+
+    def _opening(self) -> None:
+        self.cursor.at += len(self.cursor.phrase(lx.OPENINGS))
+
+    def _pass_over(self) -> None:
+        text = self.cursor.text
+        if text not in ".,;:!?'\"-":
+            self.cursor.note(f"'{text}' says nothing here; it was passed over")
+        self.cursor.at += 1
+
+    # The grammar.
+
+    def _alternatives(self) -> Growing | None:
+        parts: list[Growing] = []
+        while True:
+            if (found := self._conjunction()) is not None:
+                parts.append(found)
+            if self.cursor.word() not in lx.OR and not self.cursor.marks("|"):
+                return _group(parts, every=False)
+            self.cursor.at += 1
+
+    def _conjunction(self) -> Growing | None:
+        self.last = self.subject = None
+        parts: list[Growing] = []
+        joined = False
+        while not self.cursor.ended:
+            if self.cursor.word() in lx.OR or self.cursor.marks("| )"):
+                break
+            if self.cursor.word() in lx.AND or self.cursor.marks("& , ;"):
+                self.cursor.at, joined = self.cursor.at + 1, True
+                continue
+            found = self._part(joined)
+            parts += [] if found is None else [found]
+            joined = False
+        return _group(parts, every=True)
+
+    def _part(self, joined: bool) -> Growing | None:
+        """Read one part; None where it was said of a thing before, or says nothing."""
+        if self.cursor.marks("("):
+            return self._parentheses()
+        amount = amount_at(self.cursor.tokens, self.cursor.at, after_thing=self.last is not None)
+        if amount is None and self.cursor.marks("- !") and self.cursor.word(1):
+            return self._excluded()
+        if amount is None and self.cursor.word() in lx.NOTHING:
+            return self._negation(joined)
+        kind = self.cursor.tokens[self.cursor.at].kind
+        if kind == "quoted":
+            words = tuple(map(singular, words_of(self.cursor.text)))
+            self.cursor.at += 1
+            return Words(words) if words else None
+        if kind == "folder":
+            name = self.cursor.text.strip("/")
+            self.cursor.at += 1
+            return Folder(name) if name else None
+        if (score := read_score(self.cursor, self.score)) is not None:
+            self.score = score
+            return None
+        if (taken := read_date(self.cursor)) is not None:
+            return taken
+        if (places := read_places(self.cursor, self._goes_on_after_place)) is not None:
+            if self.last is None:
+                return self._new(Draft(places=places))
+            self.last.place(places)
+            return None
+        if amount is None and (self.cursor.phrase(lx.RELATIONS) or self.cursor.phrase(lx.UNTOLD)):
+            return self._relation(joined, negated=False)
+        return self._thing()
+
+    def _excluded(self) -> Growing:
+        """Read `-dog`: the one word is not there."""
+        draft = Draft()
+        draft.describe([self.cursor.word(1)], [])
+        self.cursor.at += 2
+        return _Negated(self._new(draft))
+
+    def _parentheses(self) -> Growing | None:
+        self.cursor.at += 1
+        if self.depth >= MAX_DEPTH:
+            self.cursor.note(f"parentheses more than {MAX_DEPTH} deep were passed over")
+            return None
+        self.depth += 1
+        found = self._alternatives()
+        self.depth -= 1
+        if self.cursor.marks(")"):
+            self.cursor.at += 1
+        self.last = self.subject = None
+        return found
+
+    def _negation(self, joined: bool) -> Growing | None:
+        word = self.cursor.tokens[self.cursor.at].text
+        self.cursor.at += 1
+        self.cursor.skip(lx.FILLERS)
+        if self.cursor.ended:
+            self.cursor.note(f"'{word}' has nothing after it; it was passed over")
+            return None
+        amount = amount_at(self.cursor.tokens, self.cursor.at, after_thing=True)
+        if amount is None and self.cursor.phrase(lx.RELATIONS) and self.last is not None:
+            return self._relation(joined, negated=True)
+        if self.depth >= MAX_DEPTH or self.cursor.word() in lx.OR or self.cursor.marks("| ) & , ;"):
+            self.cursor.note(f"'{word}' has nothing after it; it was passed over")
+            return None
+        self.depth += 1
+        self.last = self.subject = None
+        found = self._part(joined=False)
+        self.depth -= 1
+        if found is None:
+            return None
+        parts: list[Growing] = [_Negated(found)]
+        while isinstance(found, Draft) and self.cursor.word() in lx.OR and self._goes_on(1):
+            self.cursor.at += 1  # "no dogs or cats" has neither
+            if (found := self._thing()) is not None:
+                parts.append(_Negated(found))
+        return _group(parts, every=True)
+
+    def _goes_on(self, ahead: int) -> bool:
+        """Say whether a noun phrase without article or amount begins here."""
+        at = self.cursor.at + ahead
+        return self._plain(ahead) and amount_at(self.cursor.tokens, at) is None
+
+    def _new(self, draft: Draft) -> Draft:
+        self.last, self.subject = draft, None
+        return draft
+
+    def _relation(self, joined: bool, *, negated: bool) -> Growing | None:
+        """Read how the last thing stands to another one."""
+        phrase = self.cursor.phrase(lx.RELATIONS)
+        words = " ".join(phrase or self.cursor.phrase(lx.UNTOLD))
+        self.cursor.at += len(phrase or self.cursor.phrase(lx.UNTOLD))
+        subject = (self.subject if joined else None) or self.last
+        made = None if subject is not None else self._new(Draft())
+        subject = subject or made
+        assert subject is not None
+        self.cursor.skip(lx.FILLERS)
+        other = self._related_thing()
+        if other is None:
+            self.cursor.note(f"'{words}' has no thing after it; it was passed over")
+            self.last = None if made is not None else self.last
+            return None
+        if not phrase:
+            self.cursor.note(f"boxes cannot tell '{words}': both things are looked for")
+            self.last, self.subject = other, None
+            return other if made is None else _group([made, other], every=True)
+        name = lx.RELATIONS[phrase]
+        if phrase[0] in lx.TOUCHING_IS_A_GUESS:
+            self.cursor.note(f"'{words}' is taken as: their boxes touch")
+        subject.related.append((cast(Relation, name), other, negated))
+        self.subject = subject
+        return made
+
+    def _related_thing(self) -> Draft | None:
+        """Read the other thing of a relation, with what is said of it in parentheses."""
+        if not self.cursor.marks("("):
+            return self._thing()
+        self.cursor.at += 1
+        if self.depth >= MAX_DEPTH:
+            return self._related_thing() if self.cursor.marks("(") else self._thing()
+        self.depth += 1
+        outer = self.last, self.subject
+        found = self._alternatives()
+        self.depth -= 1
+        if self.cursor.marks(")"):
+            self.cursor.at += 1
+        self.last, self.subject = outer
+        if isinstance(found, _Group):
+            first = next((p for p in found.parts if isinstance(p, Draft)), None)
+            if first is not None:
+                self.cursor.note(
+                    "after a relation stands one thing: the first in the parentheses counts"
+                )
+            return first
+        return found if isinstance(found, Draft) else None
+
+    def _thing(self) -> Draft | None:
+        """Read a thing: how many, what it is like, what it is called."""
+        start = self.cursor.at
+        draft = Draft()
+        self.cursor.skip(lx.FILLERS)
+        if found := amount_at(self.cursor.tokens, self.cursor.at):
+            draft.count, self.cursor.at = found
+        while self.cursor.word() in lx.ARTICLES or (
+            self.cursor.word() == "of" and self.cursor.at > start
+        ):
+            self.cursor.at += 1
+        run = self._run()
+        if noun := self._enclosed("{", "}"):
+            for word in run:
+                draft.look(word)
+            draft.noun = " ".join(noun)
+            draft.words = self._enclosed("[", "]")
+            return self._new(draft)
+        exact = self._enclosed("[", "]") if run else []
+        if run:
+            said = [w for w in run if w in lx.COLOURS or w in lx.SIZES]
+            if said == run and self.last is not None and draft.count == SOME and run != ["orange"]:
+                for word in run:  # "a car that is red"
+                    self.last.look(word)
+                return None
+            draft.describe(run, exact)
+            return self._new(draft)
+        if self.cursor.at > start:
+            if draft.count != SOME:
+                text = " ".join(t.text for t in self.cursor.tokens[start : self.cursor.at])
+                self.cursor.note(f"'{text}' has no thing after it; it was passed over")
+            return None
+        if not self.cursor.ended and not self.cursor.marks(")"):
+            self._pass_over()
+        return None
+
+    def _run(self) -> list[str]:
+        """Read the words of a noun phrase, up to what begins something else."""
+        run: list[str] = []
+        while word := self.cursor.word():
+            colours = (
+                word in lx.COLOURS
+                and self.cursor.word(1) == "and"
+                and self.cursor.word(2) in lx.COLOURS
+            )
+            if colours and self._plain(3):
+                run += [word, self.cursor.word(2)]
+                self.cursor.at += 3
+                continue
+            if not self._plain(0, run):
+                break
+            if run and word in lx.POSTURES:
+                self.cursor.note(f"boxes cannot tell '{word}'; it was passed over")
+            else:
+                run.append(word)
+            self.cursor.at += 1
+        return run
+
+    def _plain(self, ahead: int, run: list[str] | None = None) -> bool:
+        """Say whether a word goes on with a noun phrase, and begins nothing else."""
+        word = self.cursor.word(ahead)
+        if not word or word in lx.OR or word in lx.AND or word in lx.NOTHING or word in lx.FILLERS:
+            return False
+        if self.cursor.phrase(lx.RELATIONS, ahead) or self.cursor.phrase(lx.UNTOLD, ahead):
+            return False
+        if named_filter(self.cursor, ahead):
+            return False
+        if not run:
+            return word not in lx.ARTICLES and word != "of"
+        if word in lx.ARTICLES or word in lx.NUMBERS:
+            return run[-1] == "of"
+        at = self.cursor.at + ahead
+        return not (dated(self.cursor, ahead) or amount_at(self.cursor.tokens, at))
+
+    def _goes_on_after_place(self, ahead: int) -> bool:
+        """Say whether a place is none: "on the left bank", "in the front garden"."""
+        return self._plain(ahead, ["left"])
+
+    def _enclosed(self, opening: str, closing: str) -> list[str]:
+        """Read words as they are: `[young]` behind a thing, `{right}` for its name."""
+        if not self.cursor.marks(opening):
+            return []
+        words, ahead = [], 1
+        while word := self.cursor.word(ahead):
+            words.append(word)
+            ahead += 1
+        if not self.cursor.marks(closing, ahead):
+            return []
+        self.cursor.at += ahead + 1
+        return words
+
+
+def _group(parts: list[Growing], *, every: bool) -> Growing | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return _Group(parts, every)
+
+
+def _finished(part: Growing | None) -> Node | None:
+    match part:
+        case Draft():
+            return part.thing()
+        case _Negated():
+            inner = _finished(part.part)
+            assert inner is not None
+            return inner.part if isinstance(inner, Not) else Not(inner)
+        case _Group():
+            nodes = [node for p in part.parts if (node := _finished(p)) is not None]
+            kind = All if part.every else Any_
+            flat = [
+                n for node in nodes for n in (node.parts if isinstance(node, kind) else (node,))
+            ]
+            once = tuple(dict.fromkeys(flat))
+            return kind(once) if len(once) > 1 else once[0]
+        case _:
+            return part
