@@ -23,6 +23,7 @@ from kosmoscope.gallery.records import (
 )
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
 from kosmoscope.masks import LabelMap
+from kosmoscope.search.words.part import lines_about
 from kosmoscope.types import GroundedCaption
 
 THUMBNAIL_PX = (64, 2048)
@@ -111,6 +112,7 @@ def build_gallery(
             "models": list(collected.models.strings),
             "masks": collected.masks,
             "closer": collected.closer,
+            "kinds": lines_about(collected.nouns),
             "version": __version__,
         }
         page = make_page(title, meta, rows)

@@ -37,6 +37,7 @@ def language() -> dict[str, Any]:
         },
         "rules": {
             "anything": rules.ANYTHING,
+            "likely": 0.5,
             "unsaid": rules.UNSAID,
             "unread": rules.UNREAD,
             "shown": rules.SHOWN,

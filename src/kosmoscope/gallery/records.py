@@ -24,9 +24,11 @@ from typing import Any
 
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
+from kosmoscope.export.nouns import head_noun
 from kosmoscope.files.text import shown_name
 from kosmoscope.gallery.outlines import Outlines
 from kosmoscope.geometry import check_xyxy_norm
+from kosmoscope.search.language.tokens import fold
 from kosmoscope.types import Box, Entity, GroundedCaption
 
 _UNMASKED = 7
@@ -73,10 +75,16 @@ class Collected:
     pictures: list[PictureRecord] = field(default_factory=list)
     prompts: Table = field(default_factory=Table)
     models: Table = field(default_factory=Table)
+    phrases: set[str] = field(default_factory=set)
     masks: bool = False
     """Some entity has one."""
     closer: bool = False
     """Some box is of a detail pass, beyond one look."""
+
+    @property
+    def nouns(self) -> set[str]:
+        """The head nouns of all phrases."""
+        return {fold(head_noun(phrase)) for phrase in self.phrases}
 
 
 def collect(
@@ -99,6 +107,7 @@ def collect(
         entry = _entry(d, out, rows)
         if entry not in record.entries:
             record.entries.append(entry)
+        out.phrases.update(e.phrase for e in d.entities)
     return out
 
 

@@ -8,6 +8,7 @@ const RESERVED = wordSet(LANGUAGE.lexicon.reserved);
 const SPOKEN = new Map([
   ["left", "left of"], ["right", "right of"], ["larger", "larger than"], ["smaller", "smaller than"],
 ]);
+export const spokenRelation = (relation) => SPOKEN.get(relation) ?? relation;
 const GROUNDS = wordSet(["background", "foreground"]);
 
 export function wording({ find, score }) {
@@ -72,7 +73,7 @@ function whereWording({ places = [], related = [] }) {
   const relations = related.map(({ relation, to, negated }, i) => {
     const other = thingWording(to);
     const whole = to.related || to.places ? `(${other})` : other;
-    return `${i ? " and" : ""}${negated ? " not" : ""} ${SPOKEN.get(relation) ?? relation} ${whole}`;
+    return `${i ? " and" : ""}${negated ? " not" : ""} ${spokenRelation(relation)} ${whole}`;
   });
   return [...where, ...relations].join("");
 }
