@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from kosmoscope.export import words as noun_words
-from kosmoscope.search.evaluate import rules, space
+from kosmoscope.search import known
+from kosmoscope.search.evaluate import record, rules, space
 from kosmoscope.search.language import amounts, dates, lexicon, parser, tokens
 
 _NOUNS = (
@@ -38,6 +39,8 @@ def language() -> dict[str, Any]:
         "rules": {
             "anything": rules.ANYTHING,
             "likely": 0.5,
+            "said": known.SAID,
+            "scale": record.SCALE,
             "unsaid": rules.UNSAID,
             "unread": rules.UNREAD,
             "shown": rules.SHOWN,

@@ -42,7 +42,7 @@ function makeCard(picture, position, count, actions) {
   const panel = el("div", { class: "panel", id: `panel${picture.index}` });
   const fill = () => {
     const entry = picture.entries[picture.tab];
-    const evidence = evidenceFor(picture, entry);
+    const evidence = currentEvidence(picture);
     const open = el("button", { type: "button", class: "icon open", "aria-label": `Large view of ${picture.name}`,
       title: "Large view (Enter)" }, expandIcon());
     open.addEventListener("click", (event) => {

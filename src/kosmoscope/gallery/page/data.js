@@ -33,12 +33,13 @@ function readEntry([prompt, model, finish, caption, notes, entities]) {
   };
 }
 
-function readPicture([id, name, width, height, thumb, href, problem, entries], index) {
+function readPicture([id, name, width, height, thumb, href, problem, entries, things, taken], index) {
   return {
     id, index, name, width, height, problem,
     thumb: thumb && `thumbs/${thumb}`,
     href: thumb && META.base + href,
     entries: entries.map(readEntry),
+    things, taken,
     tab: 0,
   };
 }

@@ -43,7 +43,7 @@ class Large {
   fill() {
     const { picture, dialog } = this;
     const entry = picture.entries[picture.tab];
-    const evidence = evidenceFor(picture, entry);
+    const evidence = currentEvidence(picture);
     const stage = makeStage(picture, entry, state, { view: currentView(), large: true, evidence });
     const side = this.side(entry, evidence);
     const inner = el("div", { class: "inner", tabindex: "-1" }, this.head(), stage, side);

@@ -15,7 +15,7 @@ function phraseSpan(entity, look, found) {
   const classes = ["phrase"];
   if (!boxes) classes.push("nowhere");
   if (!entityShown(entity, look)) classes.push("weak");
-  if (found?.has(entity.n)) classes.push("found");
+  if (found?.has(entity)) classes.push("found");
   const span = el(
     "span", { class: classes.join(" "), role: "button", tabindex: "0", "data-e": String(entity.n),
       "aria-pressed": "false", "aria-label": facts.join(", ") },
@@ -26,7 +26,7 @@ function phraseSpan(entity, look, found) {
 }
 
 // The caption as text with phrases in it; phrases that are not a part of it stand behind. `found`:
-// the numbers of the entities that were searched for, a Set.
+// the entities that were searched for, a Set.
 export function captionOf(entry, look, found = null) {
   const node = el("p", { class: "caption", dir: "auto" });
   const inside = entry.entities.filter((e) => e.start >= 0).sort((a, b) => a.start - b.start);

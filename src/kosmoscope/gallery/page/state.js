@@ -17,7 +17,7 @@ function currentQuestion() {
   if (asked?.of !== text) asked = { of: text, question: text ? new Question(text, meanings) : null };
   return asked.question;
 }
-const evidenceFor = (picture, entry) => currentQuestion()?.evidence(picture, entry, state) ?? null;
+const currentEvidence = (picture) => currentQuestion()?.evidence(picture, state) ?? null;
 
 // What matches best comes first where something is asked for.
 const defaultSort = () => (currentQuestion() ? "match" : "name");

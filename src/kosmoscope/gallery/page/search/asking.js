@@ -8,7 +8,7 @@ import { recordOf } from "./records.js";
 import { LANGUAGE } from "./tables.js";
 import { spokenRelation, wording } from "./wording.js";
 
-const LIKELY = LANGUAGE.rules.likely;
+const { likely: LIKELY } = LANGUAGE.rules;
 const LETTER = /[\p{L}\p{N}]/u;
 
 // The text stands in it, and begins where a word does.
@@ -27,14 +27,14 @@ export class Question {
     this.meaning = (noun) => meanings.of(noun);
   }
 
-  judge(picture, entry, look) {
-    return new Judge(recordOf(picture, entry, look), this.meaning, this.query.score);
+  judge(picture, look) {
+    return new Judge(recordOf(picture, look), this.meaning, this.query.score);
   }
 
   // 0..1: that the picture satisfies it. What asks for nothing ("?") is a text alone.
-  chance(picture, entry, look) {
+  chance(picture, look) {
     const { find } = this.query;
-    if (find !== null) return this.judge(picture, entry, look).chance(find);
+    if (find !== null) return this.judge(picture, look).chance(find);
     return this.said ? 1 : 0;
   }
 
@@ -43,56 +43,57 @@ export class Question {
     return entry.entities.filter((e) => hasText(e.key, this.text) && entityShown(e, look));
   }
 
-  // What speaks for an entry: boxes, the numbers of their entities, lines that say it.
-  evidence(picture, entry, look) {
+  // What speaks for a picture: boxes and entities, both Sets, and lines that say it.
+  evidence(picture, look) {
+    const found = { chance: this.chance(picture, look), boxes: new Set(), entities: new Set(), lines: [] };
     const { find } = this.query;
-    const judge = this.judge(picture, entry, look);
-    const { things } = judge.record;
-    const chance = this.chance(picture, entry, look);
-    const found = { boxes: new Set(), entities: new Set(), lines: [], chance };
-    for (const one of find === null ? [] : judge.evidence(find)) {
-      const used = [things[one.thing], things[one.other]].filter(Boolean);
-      for (const { entity, from } of used) {
-        found.entities.add(entity.n);
-        if (from) found.boxes.add(from);
+    if (find !== null) {
+      const judge = this.judge(picture, look);
+      const { things } = judge.record;
+      for (const { thing, relation, other } of judge.evidence(find)) {
+        const used = [things[thing], things[other]].filter(Boolean);
+        for (const { entity, from } of used) {
+          if (entity) found.entities.add(entity);
+          if (from) found.boxes.add(from);
+        }
+        const names = used.map(({ entity, noun }) => entity?.phrase || noun);
+        found.lines.push(names.join(` ${spokenRelation(relation)} `));
       }
-      found.lines.push(used.map(({ entity }) => entity.phrase).join(` ${spokenRelation(one.relation)} `));
     }
-    if (found.chance < LIKELY && !found.lines.length) {
-      for (const entity of this.withText(entry, look)) {
-        found.entities.add(entity.n);
+    if (found.chance < LIKELY) {
+      for (const entity of picture.entries.flatMap((entry) => this.withText(entry, look))) {
+        found.entities.add(entity);
         for (const box of entity.boxes) found.boxes.add(box);
       }
     }
     return found;
   }
+
+  // Of several tabs the one that has most of what speaks for the picture; the one that is shown,
+  // where it has any.
+  tab(picture, look) {
+    if (picture.entries.length < 2) return picture.tab;
+    const { entities } = this.evidence(picture, look);
+    const numbers = picture.entries.map((entry) => entry.entities.filter((e) => entities.has(e)).length);
+    return numbers[picture.tab] ? picture.tab : numbers.indexOf(Math.max(...numbers));
+  }
 }
 
-// {found: pictures, likely: how many of them, nearest: the likeliest of the others or null}. Every
-// picture then has its `chance`; a tab that is likelier, or has the text, takes the place of another.
+// {found: pictures, likely: how many of them are, nearest: the likeliest of the others, or null}.
+// Every picture then has its `chance`, and shows a tab with evidence.
 export function ask(question, pictures, look) {
-  const found = [];
-  let [likely, nearest] = [0, null];
-  const chanceOfEntry = (picture, entry) => {
-    const shown = look.least === 0 || entry.entities.some((e) => entityShown(e, look));
-    return shown ? question.chance(picture, entry, look) : -1;
-  };
-  for (const picture of pictures) {
-    const chances = picture.entries.map((entry) => chanceOfEntry(picture, entry));
-    picture.chance = Math.max(...chances);
-    if (picture.chance >= LIKELY) {
-      likely += 1;
-      found.push(picture);
-      if (chances[picture.tab] < LIKELY) picture.tab = chances.indexOf(picture.chance);
-      continue;
-    }
-    const withText = picture.entries.map((entry) => question.withText(entry, look).length > 0);
-    if (withText.includes(true)) {
-      found.push(picture);
-      if (!withText[picture.tab]) picture.tab = withText.indexOf(true);
-    } else if (picture.chance > (nearest?.chance ?? 0)) {
-      nearest = picture;
+  const answer = { found: [], likely: 0, nearest: null };
+  const shown = (entry) => look.least === 0 || entry.entities.some((e) => entityShown(e, look));
+  for (const picture of pictures.filter(({ entries }) => entries.some(shown))) {
+    picture.chance = question.chance(picture, look);
+    const likely = picture.chance >= LIKELY;
+    if (likely || picture.entries.some((entry) => question.withText(entry, look).length)) {
+      answer.found.push(picture);
+      answer.likely += Number(likely);
+      picture.tab = question.tab(picture, look);
+    } else if (picture.chance > (answer.nearest?.chance ?? 0)) {
+      answer.nearest = picture;
     }
   }
-  return { found, likely, nearest };
+  return answer;
 }

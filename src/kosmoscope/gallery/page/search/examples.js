@@ -50,13 +50,12 @@ export function exampleQuestions(pictures, meanings) {
   };
   const tally = new Map();
   for (const picture of pictures.slice(0, LOOKED_AT)) {
-    const [entry] = picture.entries;
     const texts = new Map();
-    for (const tree of treesOf(recordOf(picture, entry, EVERYTHING), readable)) {
+    for (const tree of treesOf(recordOf(picture, EVERYTHING), readable)) {
       texts.set(nodeWording(tree), tree);
     }
     for (const [text, tree] of texts) {
-      const one = tally.get(text) ?? { text, tree, number: 0, picture, entry };
+      const one = tally.get(text) ?? { text, tree, number: 0, picture };
       one.number += 1;
       tally.set(text, one);
     }
@@ -67,7 +66,7 @@ export function exampleQuestions(pictures, meanings) {
     const alike = chosen.some((other) => kindOf(other.tree) === kindOf(one.tree)
       || other.tree.thing === one.tree.thing);
     if (alike) continue;
-    const chance = new Question(one.text, meanings).chance(one.picture, one.entry, EVERYTHING);
+    const chance = new Question(one.text, meanings).chance(one.picture, EVERYTHING);
     if (chance >= LANGUAGE.rules.likely) chosen.push(one);
   }
   return chosen.map(({ text }) => text);

@@ -1,62 +1,74 @@
-// What is known of a picture, as the record that questions are asked of.
+// What is known of a picture, as the record that questions are asked of: the rows that
+// kosmoscope/gallery/seen.py writes, and what kosmoscope/search/known.py reads from texts.
 
-import { boxScore, boxShown, entityShown } from "../scores.js";
+import { boxShown, entityShown } from "../scores.js";
+import { COLOURS } from "./drafts.js";
 import { headNoun, singularOf } from "./nouns.js";
+import { LANGUAGE } from "./tables.js";
 import { spelled, wordsOf } from "./tokens.js";
 
-const singulars = new Map();
-const readings = new Map();
+const { said: SAID, scale: SCALE, anything: UNNAMED } = LANGUAGE.rules;
+const COLOUR_NAMES = [...new Set(COLOURS.values())];
 
-function singularWords(text) {
-  return wordsOf(text).map((word) => {
-    if (!singulars.has(word)) singulars.set(word, singularOf(word));
-    return singulars.get(word);
-  });
-}
+const remembered = (read) => {
+  const known = new Map();
+  return (text) => {
+    if (!known.has(text)) known.set(text, read(text));
+    return known.get(text);
+  };
+};
+const oneOf = remembered((word) => singularOf(word));
+const singularWords = (text) => wordsOf(text).map(oneOf);
+const readPhrase = remembered((phrase) => ({
+  noun: headNoun(spelled(phrase)) || UNNAMED, words: singularWords(phrase),
+}));
+const readColours = remembered((bits) => COLOUR_NAMES.filter((_, i) => bits >> i & 1));
 
-// A phrase's head noun and words, each in the singular.
-function readPhrase(phrase) {
-  if (!readings.has(phrase)) {
-    readings.set(phrase, { noun: spelled(headNoun(phrase)), words: singularWords(phrase) });
+// A thing, with the entity and the box that it is, null for none.
+function readThing(row, picture) {
+  if (typeof row === "string") {
+    return { noun: row, words: [row], probability: SAID, box: null, colours: [], number: 1,
+      entry: null, entity: null, from: null };
   }
-  return readings.get(phrase);
+  const [k, n, i, probability, colours, number, ...box] = row;
+  const entry = picture.entries[k];
+  const entity = entry.entities[n];
+  return { ...readPhrase(entity.phrase), probability: probability / SCALE,
+    box: box.length ? box.map((v) => v / SCALE) : null, colours: readColours(colours), number,
+    entry, entity, from: entity.boxes[i] ?? null };
 }
 
-// The entry's things that are shown, each with its entity and box.
-function thingsOf(entry, look) {
-  return entry.entities.filter((entity) => entityShown(entity, look)).flatMap((entity) => {
-    const thing = (box, probability) => ({
-      ...readPhrase(entity.phrase), probability, entity, from: box, number: 1,
-      box: box && [box.x1, box.y1, box.x2, box.y2], colours: box?.colours ?? [],
-    });
-    const boxes = entity.boxes.filter((box) => boxShown(entity, box, look));
-    if (!entity.boxes.length) return [thing(null, entity.score ?? 1)];
-    return boxes.map((box) => thing(box, boxScore(entity, box)));
-  });
+function thingShown({ entity, from, probability }, look) {
+  if (!entity) return probability >= look.least;
+  return from ? boxShown(entity, from, look) : entityShown(entity, look);
 }
 
 class PictureRecord {
-  constructor(picture, entry, look) {
-    this.entry = entry;
-    this.things = thingsOf(entry, look);
+  constructor(picture) {
+    this.picture = picture;
+    this.things = picture.things.map((row) => readThing(row, picture));
     this.folder = spelled(picture.name.split("/").slice(0, -1).join("/"));
-    this.taken = picture.taken;
+    this.taken = picture.taken || null;
   }
 
   // Few questions ask for them.
   get words() {
-    this.said ??= new Set([
-      ...singularWords(this.entry.caption), ...this.things.flatMap((thing) => thing.words),
-    ]);
+    this.said ??= new Set(this.picture.entries.flatMap(({ prompt, caption, entities }) => [
+      ...singularWords(caption.startsWith(prompt) ? caption.slice(prompt.length) : caption),
+      ...entities.flatMap(({ phrase }) => singularWords(phrase)),
+    ]));
     return this.said;
+  }
+
+  // The same, of what is to be shown alone.
+  shown(look) {
+    if (look.least === 0 && look.closer) return this;
+    const things = this.things.filter((thing) => thingShown(thing, look));
+    return Object.create(this, { things: { value: things } });
   }
 }
 
-// Kept until something else is to be shown.
-export function recordOf(picture, entry, look) {
-  const key = `${look.least} ${look.closer}`;
-  if (entry.record?.key !== key) {
-    entry.record = { key, value: new PictureRecord(picture, entry, look) };
-  }
-  return entry.record.value;
+export function recordOf(picture, look) {
+  picture.record ??= new PictureRecord(picture);
+  return picture.record.shown(look);
 }
