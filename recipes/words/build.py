@@ -3,8 +3,8 @@
     python -m recipes.words.build --wordnet /usr/share/wordnet --captions captions.txt.gz \\
       src/kosmoscope/search/words/nouns.txt
 
-`--wordnet` is the folder of Debian's wordnet-base (WordNet 3.0), `--captions` a text with one caption a line. The
-same files always give the same bytes.
+`--wordnet` is the folder of Debian's wordnet-base (WordNet 3.0), `--captions` a text with one
+caption a line. The same files always give the same bytes.
 
 A noun that a picture's text says is taken in its first sense, or in the one that photographs show
 (`SENSES`): a mouse is a device. A noun that is asked for finds what is below it in any of its first
@@ -18,6 +18,7 @@ import gzip
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from kosmoscope.evaluation.words import CLASS_NAMES
@@ -100,7 +101,7 @@ def nouns_of(captions: Iterable[str], known: WordNet) -> list[str]:
     counts: Counter[str] = Counter()
     for caption in captions:
         words = [singular(word) for word in words_of(caption)]
-        pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+        pairs = [f"{a} {b}" for a, b in pairwise(words)]
         counts.update({w for w in (*words, *pairs) if head_noun(w) == w})
     common = {noun for noun, many in counts.items() if many >= LEAST and len(noun) > 2}
     common -= known.hardly
@@ -130,7 +131,7 @@ def table_of(nouns: list[str], known: WordNet) -> list[str]:
         visit(sense)
     # What nobody would ask for joins what is below it to what is above.
     number: dict[str, int] = {}
-    lines = []
+    lines: list[str] = []
     above: dict[str, set[int]] = {}
     common = set(nouns)
     for sense in wanted:
@@ -138,7 +139,8 @@ def table_of(nouns: list[str], known: WordNet) -> list[str]:
         asked = {
             word
             for word in synset.words
-            if word in common and known.is_physical(sense)
+            if word in common
+            and known.is_physical(sense)
             and word not in TOO_GENERAL
             and sense in known.senses[word][:ASKED]
             and (word not in SENSES or known.said(word) == sense)
@@ -150,9 +152,7 @@ def table_of(nouns: list[str], known: WordNet) -> list[str]:
             continue
         number[sense] = len(lines)
         above[sense] = {number[sense]}
-        lines.append(
-            "|".join((",".join(sorted(words)), ",".join(sorted(asked)), _numbers(up)))
-        )
+        lines.append("|".join((",".join(sorted(words)), ",".join(sorted(asked)), _numbers(up))))
     for below, over in EXTRA:
         kinds = [i for i, line in enumerate(lines) if over in line.split("|")[0].split(",")]
         lines.append(f"{below}||{_numbers(kinds)}")

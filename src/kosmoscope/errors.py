@@ -19,6 +19,7 @@ The tree::
     |   |   +-- TokenizerError         tokenizer.json is wrong or disagrees with config.json
     |   +-- DownloadError              the hub could not be reached, or a transfer broke
     |       +-- OfflineError           not in the cache, and offline mode is on
+    +-- IndexDamagedError              the index of a folder of results is damaged
     +-- OutputError                    a result cannot be written
         +-- FolderBusyError            another process writes into the output folder
         +-- FolderMismatchError        the folder holds results of another model, options or tasks
@@ -108,6 +109,10 @@ class DownloadError(ModelError):
 
 class OfflineError(DownloadError):
     """The files are not in the cache and offline mode is on."""
+
+
+class IndexDamagedError(KosmoscopeError):
+    """The index of a folder of results is damaged, or of another version."""
 
 
 class OutputError(KosmoscopeError):

@@ -17,6 +17,7 @@ from kosmoscope.cli.gallery_page import GALLERY, make_gallery, segments_in
 from kosmoscope.cli.model_options import ModelOptions, PictureOptions, naming_options
 from kosmoscope.cli.picture_sources import STDIN
 from kosmoscope.cli.progress import Counter
+from kosmoscope.cli.search_commands import make_index
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import OptionError
 
@@ -61,13 +62,16 @@ def describe_folder(
     _tell_failures(summary)
     if not options.quiet:
         _tell(summary, watched=options.watch)
-    if options.gallery and not (summary.interrupted and not options.watch):
+    ended = not summary.interrupted or options.watch
+    if options.index and ended:
+        make_index(out, quiet=options.quiet)
+    if options.gallery and ended:
         page = make_gallery(
             read_results(out), out / GALLERY, None, segments_in(out), quiet=options.quiet
         )
         with terminal.telling():
             terminal.emit(page)
-    if summary.interrupted and not options.watch:
+    if not ended:
         raise typer.Exit(INTERRUPTED)
     if summary.failed:
         raise typer.Exit(FAILED)

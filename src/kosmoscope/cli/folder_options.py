@@ -13,6 +13,7 @@ class FolderOptions:
 
     annotate: bool = False
     gallery: bool = False
+    index: bool = False
     overwrite: bool = False
     skip_existing: bool = True
     watch: bool = False
@@ -25,6 +26,7 @@ declare(
     "With --output",
     annotate=Flag("Write annotated pictures into FOLDER/annotated."),
     gallery=Flag("Make a page of all results in FOLDER/gallery at the end."),
+    index=Flag("Make the index for `search` at the end, or bring it up to date."),
     overwrite=Flag("Forget what is in the folder."),
     skip_existing=Flag(
         "Trust a path that has its results, or read every file again and describe "

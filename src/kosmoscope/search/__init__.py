@@ -1,1 +1,29 @@
-"""Search: questions in words, asked of a folder of results."""
+"""Search: questions in words, asked of a folder of results, and answered with evidence.
+
+`update_index` makes the index of a folder, `Index.open(folder).search("two dogs")` asks it.
+`language` reads questions, `evaluate` says how likely a picture satisfies one, `index` is the
+database, `words` knows what nouns mean. docs/search.md has the grammar.
+"""
+
+from kosmoscope.errors import IndexDamagedError
+from kosmoscope.search.index import INDEX, is_there
+from kosmoscope.search.language import Query, parse, wording
+from kosmoscope.search.making import IndexSummary, update_index
+from kosmoscope.search.searching import CUT_OFF, LIMIT, Answer, Hit, Index, Sight
+
+__all__ = [
+    "CUT_OFF",
+    "INDEX",
+    "LIMIT",
+    "Answer",
+    "Hit",
+    "Index",
+    "IndexDamagedError",
+    "IndexSummary",
+    "Query",
+    "Sight",
+    "is_there",
+    "parse",
+    "update_index",
+    "wording",
+]

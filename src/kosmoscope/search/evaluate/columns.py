@@ -6,7 +6,7 @@ pictures and questions. Things lie in columns, sorted by picture: those of one a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,12 +39,46 @@ Rows = NDArray[np.intp]
 Chances = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
 class Phrases:
-    """The texts that things are called by, each once."""
+    """The texts that things are called by, each once, looked up by noun and by word.
 
-    nouns: Sequence[str]
-    words: Sequence[tuple[str, ...]]
+    Args:
+        nouns: of each phrase.
+        words: of each phrase, all of them.
+    """
+
+    def __init__(self, nouns: Iterable[str], words: Iterable[Sequence[str]]) -> None:
+        self._nouns: dict[str, int] = {}
+        self._noun: list[int] = []
+        self._having: dict[str, list[int]] = {}
+        self.add(nouns, words)
+
+    def __len__(self) -> int:
+        return len(self._noun)
+
+    def add(self, nouns: Iterable[str], words: Iterable[Sequence[str]]) -> None:
+        """Append phrases."""
+        for noun, some in zip(nouns, words, strict=True):
+            for word in some:
+                self._having.setdefault(word, []).append(len(self._noun))
+            self._noun.append(self._nouns.setdefault(noun, len(self._nouns)))
+
+    def __contains__(self, word: str) -> bool:
+        """Say whether a word is one of their nouns, or stands in any of them."""
+        return word in self._nouns or word in self._having
+
+    def named(self, nouns: Collection[str]) -> NDArray[np.bool_]:
+        """Say of which phrases the noun is one of these."""
+        meant = np.zeros(len(self._nouns) + 1, np.bool_)
+        meant[[self._nouns[noun] for noun in nouns if noun in self._nouns]] = True
+        return np.asarray(meant[np.array(self._noun, np.intp)])
+
+    def having(self, words: Iterable[str]) -> NDArray[np.bool_]:
+        """Say which phrases have one of these words."""
+        found = np.zeros(len(self), np.bool_)
+        for word in words:
+            found[self._having.get(word, [])] = True
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +206,13 @@ class _Judge:
             bit = np.uint16(1 << COLOUR_NAMES.index(colour))
             p *= np.where(has == 0, UNSAID, (has & bit) > 0)
         if thing.size is not None:
-            named = self._any_word(lambda w: SIZE_WORDS.get(w) == thing.size, rows)
+            named = self._said((w for w, size in SIZE_WORDS.items() if size == thing.size), rows)
             fits = np.where(self._located(rows), SIZES[thing.size](self._corners(rows)), UNSAID)
             p *= np.where(named, 1.0, fits)
         for place in thing.places:
             p *= self._located(rows) & PLACES[place](self._corners(rows))
         for word in thing.words:
-            said = self._any_word(word.__eq__, rows)
+            said = self._said((word,), rows)
             if not said.all():
                 has_one = np.maximum(UNSAID, self.thing(Thing(word)))
                 p *= np.where(said, 1.0, has_one[c.picture[rows]])
@@ -193,9 +227,7 @@ class _Judge:
         c = self.columns
         if noun == ANYTHING:
             return np.flatnonzero(self._located(slice(None)))
-        nouns = self.meaning(noun)
-        meant = np.fromiter((n in nouns for n in c.phrases.nouns), np.bool_, len(c.phrases.nouns))
-        rows = np.flatnonzero(meant[c.phrase])
+        rows = np.flatnonzero(c.phrases.named(self.meaning(noun))[c.phrase])
         located = self._located(rows)
         if located.all():
             return rows
@@ -211,11 +243,9 @@ class _Judge:
         box = self.columns.box[rows] / SCALE
         return box[:, 0], box[:, 1], box[:, 2], box[:, 3]
 
-    def _any_word(self, fits: Callable[[str], bool], rows: Rows) -> NDArray[np.bool_]:
-        """Say of which things the phrase has such a word."""
-        words = self.columns.phrases.words
-        found = np.fromiter((any(map(fits, some)) for some in words), np.bool_, len(words))
-        return np.asarray(found[self.columns.phrase[rows]])
+    def _said(self, words: Iterable[str], rows: Rows) -> NDArray[np.bool_]:
+        """Say of which things the phrase has one of these words."""
+        return np.asarray(self.columns.phrases.having(words)[self.columns.phrase[rows]])
 
     def _stands(self, each: _Each, related: Related) -> Chances:
         """Return (R,) how likely each stands to another one, or to none if that is asked."""

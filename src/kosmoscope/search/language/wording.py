@@ -18,12 +18,13 @@ from kosmoscope.search.language.tree import (
     Words,
 )
 
-_RELATIONS = {
+RELATION_WORDS = {
     "left": "left of",
     "right": "right of",
     "larger": "larger than",
     "smaller": "smaller than",
 }
+"""What relations are called, where that is not their name."""
 _PLACES = {"background": "in the background", "foreground": "in the foreground"}
 
 
@@ -109,7 +110,7 @@ def _where(thing: Thing) -> str:
             other = f"({other})"
         joined = " and" if related else ""
         negation = " not" if r.negated else ""
-        related.append(f"{joined}{negation} {_RELATIONS.get(r.relation, r.relation)} {other}")
+        related.append(f"{joined}{negation} {RELATION_WORDS.get(r.relation, r.relation)} {other}")
     return places + "".join(related)
 
 

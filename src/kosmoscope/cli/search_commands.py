@@ -1,0 +1,219 @@
+"""index and search: a folder of results, asked in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kosmoscope.cli import terminal
+from kosmoscope.cli.annotated import Annotator, ImageFormat, ImageFormatOption
+from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.options import Format, FormatOption, add_commands
+from kosmoscope.cli.result_options import ImagesOption, check_folder, check_images, tell_problems
+from kosmoscope.errors import ImageError, InputError, OptionError
+from kosmoscope.files.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kosmoscope.search import Answer, Hit, Index, Sight
+
+_SHOWN = 3
+
+OutArgument = Annotated[
+    Path, typer.Argument(metavar="OUT", help="A folder of `describe -o`.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    add_commands(app, "Search", index, search)
+
+
+def index(
+    out: OutArgument,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Forget the index that is there, also a damaged one.")
+    ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Read the pictures too, for the colours of things, and when and where they were "
+            "taken; an index that was made so once goes on so.",
+        ),
+    ] = False,
+    images: ImagesOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
+) -> None:
+    """Make the index of a folder of results, for `search`; or bring it up to date.
+
+    It can be stopped at any moment, and the same command goes on from there. Searching goes on
+    meanwhile.
+
+    [bold]Example[/]
+
+    [cyan]kosmoscope index out --pictures[/]
+    """
+    check_images(images)
+    make_index(out, rebuild=rebuild, pictures=pictures, images=images, quiet=quiet)
+
+
+def make_index(
+    out: Path,
+    *,
+    rebuild: bool = False,
+    pictures: bool = False,
+    images: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Bring a folder's index up to date, and say how it went."""
+    from kosmoscope.cli.progress import Steps
+    from kosmoscope.cli.render import size_text
+    from kosmoscope.search import update_index
+
+    with Steps("indexing", "indexing", quiet=quiet) as steps:
+
+        def progress(done: int, total: int) -> None:
+            steps(f"{size_text(done)} of {size_text(total)}")
+
+        made = update_index(
+            out, rebuild=rebuild, pictures=pictures, images=images, progress=progress
+        )
+    if quiet:
+        return
+    parts = [f"{made.pictures} pictures in the index"]
+    for number, what in ((made.added, "new"), (made.changed, "changed"), (made.dropped, "dropped")):
+        parts += [f"{number} {what}"] if number else []
+    terminal.note(f"{', '.join(parts)}; {made.seconds:.1f} s")
+    if made.unreadable:
+        where = "another folder for --images" if images else "--images FOLDER"
+        terminal.note(
+            f"{made.unreadable} pictures could not be read: their colours and days are not known; "
+            f"say with {where} where they are"
+        )
+
+
+def search(
+    out: OutArgument,
+    question: Annotated[
+        list[str],
+        typer.Argument(metavar="QUESTION", help='What to find, such as "two dogs left of a car".'),
+    ],
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", help="Show so many pictures at most.")
+    ] = 20,
+    cut_off: Annotated[
+        float,
+        typer.Option(
+            "--cut-off",
+            metavar="X",
+            help="From which probability on a picture is an answer, 0 to 1.",
+        ),
+    ] = 0.5,
+    format: FormatOption = Format.TEXT,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="FOLDER",
+            help="Write the pictures with the evidence drawn on them, and nothing else.",
+        ),
+    ] = None,
+    image_format: ImageFormatOption = ImageFormat.JPG,
+    images: ImagesOption = None,
+) -> None:
+    """Ask a folder of results a question in words; needs an index, which `index` makes.
+
+    Counts, colours, sizes, places, left and right, "no", "or", dates, folders and scores are read
+    (docs/search.md). Each picture comes with the probability that it is an answer, and with what
+    speaks for it. Where nothing is likely enough the answer is that, with what came nearest.
+
+    [bold]Examples[/]
+
+    [cyan]kosmoscope search out "two dogs left of a car"[/]
+    [cyan]kosmoscope search out "a red boat, no people" --draw found[/]
+    [cyan]kosmoscope search out "at least 3 people in 2024" --format json[/]
+    """
+    check_folder(draw, "--draw")
+    check_images(images)
+    if limit < 1:
+        raise OptionError(f"--limit is {limit}; expected 1 or more")
+    if not 0 <= cut_off <= 1:
+        raise OptionError(f"--cut-off is {cut_off:g}; expected 0 to 1")
+    text = " ".join(question)
+    if not text.strip():
+        raise InputError("the question is empty; expected words, such as 'two dogs'")
+    from kosmoscope.search import Index
+
+    problems: list[ImageError] = []
+    with Index.open(out) as opened:
+        answer = opened.search(text, limit=limit, cut_off=cut_off)
+        if draw is not None:
+            problems = _draw(opened, answer.hits, Annotator(draw, image_format), images)
+    if format is Format.JSON:
+        terminal.emit(terminal.json_line(answer.to_dict()))
+    else:
+        for note in answer.notes:
+            terminal.note(note)
+        terminal.emit_rich(*_answered(answer))
+    if problems:
+        tell_problems(problems, images)
+        raise typer.Exit(FAILED)
+
+
+def _draw(
+    opened: Index, hits: Sequence[Hit], annotator: Annotator, images: Path | None
+) -> list[ImageError]:
+    problems = []
+    for hit in hits:
+        try:
+            annotator.write(opened.shown(hit, images))
+        except ImageError as e:
+            problems.append(e)
+    return problems
+
+
+def _answered(answer: Answer) -> list[RenderableType]:
+    """Return how the question was read, and a table with a row for each picture."""
+    from rich.text import Text
+
+    from kosmoscope.cli.render import columns
+
+    of = f"{answer.total} of {answer.pictures} pictures" if answer.total else "nothing"
+    parts: list[RenderableType] = [
+        Text.assemble((one_line(answer.read_as or "everything"), "bold"), f": {of}")
+    ]
+    hits = answer.hits or answer.nearest
+    if not hits:
+        return parts
+    if not answer.total:
+        parts.append(Text("What came nearest:", "dim"))
+    table = columns("#", "sure", "picture", "evidence", right=(0, 1))
+    for number, hit in enumerate(hits, 1):
+        table.add_row(
+            str(number),
+            f"{100 * hit.probability:.0f} %",
+            Text(one_line(hit.source)),
+            Text(one_line(_evidence(hit.evidence) or hit.caption)),
+        )
+    return [*parts, table]
+
+
+def _evidence(sights: Sequence[Sight]) -> str:
+    """Return the first sights in words: "a dog (93 %) left of two cars"."""
+    from kosmoscope.search.language.wording import RELATION_WORDS
+
+    words = []
+    for sight in sights[:_SHOWN]:
+        related = ""
+        if sight.relation:
+            how = RELATION_WORDS.get(sight.relation, sight.relation)
+            related = f" {how} {sight.other_phrase}"
+        words.append(f"{sight.phrase} ({100 * sight.probability:.0f} %){related}")
+    if len(sights) > _SHOWN:
+        words.append(f"and {len(sights) - _SHOWN} more")
+    return "; ".join(words)

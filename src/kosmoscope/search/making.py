@@ -1,0 +1,109 @@
+"""Making an index, and bringing it up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from kosmoscope.errors import FolderBusyError, InputError
+from kosmoscope.files.locks import if_free
+from kosmoscope.files.text import shown_name
+from kosmoscope.search.index.reading import Results
+from kosmoscope.search.index.schema import INDEX, open_to_write, told
+from kosmoscope.search.index.writing import SEEN, UNREADABLE, Writer
+
+LOCK = ".index.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """What became of an index."""
+
+    pictures: int
+    """How many it holds now."""
+    added: int
+    changed: int
+    dropped: int
+    looked: int
+    """Of how many the file was read too, for colours, days and places."""
+    unreadable: int
+    """Of how many it could not be."""
+    seconds: float
+
+
+def update_index(
+    folder: str | PathLike[str],
+    *,
+    rebuild: bool = False,
+    pictures: bool = False,
+    images: str | PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> IndexSummary:
+    """Bring the index of a folder of results up to date; made if there is none.
+
+    What is there is kept: new results are added, those of changed pictures replaced, pictures
+    that have no results any more drop out. Killed at any moment, it goes on with the next call.
+    Others may search meanwhile.
+
+    Args:
+        folder: of `describe -o`.
+        rebuild: forget what is there, also where it is damaged.
+        pictures: read the pictures' files too, for the colours of things, and when and where they
+            were taken. An index that was made so once goes on so.
+        images: the folder that the pictures are in now, if they moved.
+        progress: called after each step with the bytes of results.jsonl that were read, and all.
+
+    Raises:
+        InputError: there are no results, or a record is damaged.
+        FolderBusyError: another process makes this index.
+        IndexDamagedError: what is there is no index; `rebuild` makes it anew.
+        OutputError: it cannot be written.
+    """
+    began = time.perf_counter()
+    place = Path(folder)
+    path = place / INDEX
+    with contextlib.closing(Results(place)) as results, if_free(place / LOCK) as free:
+        if not free:
+            raise FolderBusyError(
+                f"{shown_name(place)}: its index is being made by another process, or nobody may "
+                "write there"
+            )
+        if rebuild:
+            _remove(path)
+        base = open_to_write(path)
+        with contextlib.closing(base), told(path):
+            row = base.execute("SELECT value FROM meta WHERE name = 'pictures'").fetchone()
+            if pictures and row is None:
+                base.execute("INSERT INTO meta (name, value) VALUES ('pictures', 'read')")
+            looking = pictures or row is not None
+            writer = Writer(
+                base,
+                path,
+                results,
+                looking=looking,
+                images=None if images is None else Path(images),
+            )
+            writer.update(progress)
+            states = dict(base.execute("SELECT looked, count(*) FROM picture GROUP BY looked"))
+            base.execute("PRAGMA optimize")
+    return IndexSummary(
+        sum(states.values()),
+        writer.counts.added,
+        writer.counts.changed,
+        writer.counts.dropped,
+        states.get(SEEN, 0),
+        states.get(UNREADABLE, 0),
+        time.perf_counter() - began,
+    )
+
+
+def _remove(path: Path) -> None:
+    """Remove a database. Its log goes first: beside another one it would be read as that one's."""
+    if path.is_dir():
+        raise InputError(f"{shown_name(path)}: is a folder; expected the file of an index")
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
