@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from kosmoscope.export import words as noun_words
-from kosmoscope.search import known
+from kosmoscope.search import CUT_OFF, known
 from kosmoscope.search.evaluate import record, rules, space
 from kosmoscope.search.language import amounts, dates, lexicon, parser, tokens
 
@@ -38,7 +38,7 @@ def language() -> dict[str, Any]:
         },
         "rules": {
             "anything": rules.ANYTHING,
-            "likely": 0.5,
+            "likely": CUT_OFF,
             "said": known.SAID,
             "scale": record.SCALE,
             "unsaid": rules.UNSAID,

@@ -1,11 +1,12 @@
 """What questions are asked of: a picture's record, its things pointing at the page's own boxes.
 
-    thing   "sky"                                               that the text alone names
-            [entry, entity, -1, probability, colours, number]   that a phrase names, without a box
+    thing   "sky"       that the text alone names
             [entry, entity, box, probability, colours, number, x1, y1, x2, y2]
 
-Numbers are ten-thousandths, colours bits (`kosmoscope.search.evaluate.packing`). Nouns and words are
-not there: the page reads them from the phrases, as `kosmoscope.search.known` does.
+The box is -1 where a phrase names a thing without one; the corners are absent there and where they
+are those that the page draws, and so are colours 0 and number 1 before nothing else. Numbers are
+ten-thousandths, colours bits (`kosmoscope.search.evaluate.packing`). Nouns and words are not there:
+the page reads them from the phrases, as `kosmoscope.search.known` does.
 """
 
 from __future__ import annotations
@@ -53,17 +54,23 @@ def seen_in(path: str, file: Path | None, descriptions: Sequence[GroundedCaption
         looked = None  # its card says why
     shown = [_as_shown(d) for d in descriptions]
     record = record_of(shown, path, looked)
-    places: dict[tuple[str, XYXY | None], Place] = {}
-    for phrase, corners, place in _places(shown):
-        places.setdefault((phrase, corners), place)
+    places: dict[tuple[str, XYXY | None], tuple[Place, list[int]]] = {}
+    for phrase, box, place in _places(shown):
+        corners, drawn = (None, []) if box is None else (corners_of(box), _whole(box.xyxy))
+        places.setdefault((phrase, corners), (place, drawn))
     things: list[Any] = []
     for seen in record.things:
         found = places.get((seen.phrase, seen.box))
         if found is None:
             things.append(seen.noun)
             continue
-        p, corners = round(seen.probability * SCALE), [round(v * SCALE) for v in seen.box or ()]
-        things.append([*found, p, colour_bits(seen.colours), seen.number, *corners])
+        place, drawn = found
+        more = [colour_bits(seen.colours), seen.number]
+        if seen.box is not None and (finer := _whole(seen.box)) != drawn:
+            more += finer
+        elif more == [0, 1]:
+            more = []
+        things.append([*place, round(seen.probability * SCALE), *more])
     return Seen(things, record.taken or "", frozenset(seen.noun for seen in record.things))
 
 
@@ -86,10 +93,14 @@ def _is_box(box: Box) -> bool:
     return True
 
 
-def _places(descriptions: Sequence[GroundedCaption]) -> Iterator[tuple[str, XYXY | None, Place]]:
+def _whole(xyxy: XYXY) -> list[int]:
+    return [round(v * SCALE) for v in xyxy]
+
+
+def _places(descriptions: Sequence[GroundedCaption]) -> Iterator[tuple[str, Box | None, Place]]:
     for k, description in enumerate(descriptions):
         for n, entity in enumerate(description.entities):
             phrase = " ".join(entity.phrase.split())
             for i, box in enumerate(entity.boxes):
-                yield phrase, corners_of(box), (k, n, i)
+                yield phrase, box, (k, n, i)
             yield phrase, None, (k, n, -1)

@@ -28,14 +28,15 @@ const readColours = remembered((bits) => COLOUR_NAMES.filter((_, i) => bits >> i
 function readThing(row, picture) {
   if (typeof row === "string") {
     return { noun: row, words: [row], probability: SAID, box: null, colours: [], number: 1,
-      entry: null, entity: null, from: null };
+      entity: null, from: null };
   }
-  const [k, n, i, probability, colours, number, ...box] = row;
-  const entry = picture.entries[k];
-  const entity = entry.entities[n];
+  const [k, n, i, probability, colours = 0, number = 1, ...corners] = row;
+  const entity = picture.entries[k].entities[n];
+  const from = entity.boxes[i] ?? null;
+  const drawn = from && [from.x1, from.y1, from.x2, from.y2];
   return { ...readPhrase(entity.phrase), probability: probability / SCALE,
-    box: box.length ? box.map((v) => v / SCALE) : null, colours: readColours(colours), number,
-    entry, entity, from: entity.boxes[i] ?? null };
+    box: corners.length ? corners.map((v) => v / SCALE) : drawn, colours: readColours(colours), number,
+    entity, from };
 }
 
 function thingShown({ entity, from, probability }, look) {
