@@ -12,14 +12,15 @@ from kosmoscope.search.evaluate import record, rules, space
 from kosmoscope.search.language import amounts, dates, lexicon, parser, tokens
 
 _NOUNS = (
-    "DETERMINERS NUMBERS BREAKS CONTAINERS ADJECTIVES ING_NOUNS ING_MODIFIERS ED_NOUNS PARTICIPLES "
-    "COMPOUNDS PLURAL_ONLY SINGULAR"
-).split()
+    *("DETERMINERS", "NUMBERS", "BREAKS", "CONTAINERS", "ADJECTIVES", "ING_NOUNS", "ING_MODIFIERS"),
+    *("ED_NOUNS", "PARTICIPLES", "COMPOUNDS", "PLURAL_ONLY", "SINGULAR"),
+)
 _LEXICON = (
-    "ARTICLES NUMBERS AMOUNTS AT_LEAST AT_MOST MORE_THAN FEWER_THAN EXACTLY OR_MORE OR_FEWER "
-    "RELATIONS UNTOLD TOUCHING_IS_A_GUESS POSTURES GROUPS ANYTHING COLOURS SIZES SIDES PLACED_BY "
-    "PLACE_NOUNS PICTURE_NOUNS NOTHING AND OR FILLERS OPENINGS MONTHS RESERVED"
-).split()
+    *("ARTICLES", "NUMBERS", "AMOUNTS", "AT_LEAST", "AT_MOST", "MORE_THAN", "FEWER_THAN"),
+    *("EXACTLY", "OR_MORE", "OR_FEWER", "RELATIONS", "UNTOLD", "TOUCHING_IS_A_GUESS"),
+    *("POSTURES", "GROUPS", "ANYTHING", "COLOURS", "SIZES", "SIDES", "PLACED_BY", "PLACE_NOUNS"),
+    *("PICTURE_NOUNS", "NOTHING", "AND", "OR", "FILLERS", "OPENINGS", "MONTHS", "RESERVED"),
+)
 
 
 @cache
@@ -55,7 +56,7 @@ def language() -> dict[str, Any]:
 
 
 def _plain(table: Iterable[Any] | Mapping[Any, Any]) -> Any:
-    """Return a table as JSON has it: phrases as texts, sets in order, so that pages are the same."""
+    """Return a table as JSON has it: phrases as texts, sets in an order of their own."""
     if isinstance(table, Mapping):
         return {_text(key): value for key, value in table.items()}
     texts = [_text(one) for one in table]
