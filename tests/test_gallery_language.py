@@ -59,8 +59,8 @@ document.getElementById("end").textContent = "ready";
 """
 _TEXT = """
     a the two men women dogs glasses of in red hot dog traffic lights sitting parked and & , -
-    wedding group cup coffee boxes leaves churches buses houses cities specimens tall big with that kids'
-    o'clock ''s 12 half-eaten bed's knives photos hour unicorn x-rays women's
+    wedding group cup coffee boxes leaves churches buses houses cities specimens tall big with that
+    kids' o'clock ''s 12 half-eaten bed's knives photos hour unicorn x-rays women's
 """
 _NOUNS = _TEXT.split()
 Answers = dict[str, list[Any]]

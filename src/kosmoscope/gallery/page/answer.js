@@ -15,7 +15,7 @@ function readingOf(question, answer) {
   for (const note of query.notes) lines.push([el("bdi", { text: note })]);
   const byText = answer.found.length - answer.likely;
   if (byText) lines.push([`${plural(byText, "picture")} only for a phrase with these letters`]);
-  return lines.map((line) => el("span", {}, ...line));
+  return lines.flatMap((line, i) => (i ? [" · ", ...line] : line));
 }
 
 // On a card: how likely, and by what. Null where nothing is asked.
@@ -23,7 +23,7 @@ function evidenceLine(evidence) {
   if (!evidence) return null;
   const lines = [...new Set(evidence.lines)].slice(0, 4);
   return el("p", { class: "why" }, el("b", { text: `${shareOf(evidence.chance)} likely` }),
-    ...lines.map((line) => el("bdi", { text: line })));
+    ...lines.flatMap((line) => [" · ", el("bdi", { text: line })]));
 }
 
 const nearestText = (picture) => [

@@ -42,8 +42,9 @@ function start(pictures) {
     $("count").textContent = all ? plural(shown.length, "picture") : `${shown.length} of ${plural(pictures.length, "picture")}`;
     $("reading").replaceChildren(...readingOf(question, answer));
     $("empty").hidden = shown.length > 0;
-    $("empty-text").textContent = pictures.length ? "No picture matches." : "There are no pictures yet.";
     nearest = answer?.nearest ?? null;
+    const matches = nearest ? "No picture matches well enough." : "No picture matches.";
+    $("empty-text").textContent = pictures.length ? matches : "There are no pictures yet.";
     $("nearest").hidden = nearest === null;
     if (nearest) $("nearest-text").replaceChildren(...nearestText(nearest));
     $("reset").hidden = !pictures.length;

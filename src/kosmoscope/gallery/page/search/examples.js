@@ -41,7 +41,7 @@ function treesOf(record, readable) {
   return trees;
 }
 
-// The commonest first, no two of one kind or of one thing.
+// The commonest first, no two of one kind.
 export function exampleQuestions(pictures, meanings) {
   const known = new Map();
   const readable = (noun) => {
@@ -63,9 +63,7 @@ export function exampleQuestions(pictures, meanings) {
   const chosen = [];
   for (const one of [...tally.values()].sort((a, b) => b.number - a.number)) {
     if (chosen.length === MOST) break;
-    const alike = chosen.some((other) => kindOf(other.tree) === kindOf(one.tree)
-      || other.tree.thing === one.tree.thing);
-    if (alike) continue;
+    if (chosen.some((other) => kindOf(other.tree) === kindOf(one.tree))) continue;
     const chance = new Question(one.text, meanings).chance(one.picture, EVERYTHING);
     if (chance >= LANGUAGE.rules.likely) chosen.push(one);
   }
