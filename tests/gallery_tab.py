@@ -72,7 +72,7 @@ class Tab:
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, 120).until(lambda _: condition())
+        return WebDriverWait(self.driver, 120, 0.05).until(lambda _: condition())
 
     def hover(self, element: WebElement) -> None:
         ActionChains(self.driver).move_to_element(element).perform()
@@ -106,13 +106,25 @@ class Tab:
 
     def requested(self) -> set[str]:
         """The schemes of all addresses that were asked for since this was last called."""
+        return {url.partition(":")[0] for url in self.addresses()}
+
+    def addresses(self) -> list[str]:
+        """All addresses that were asked for since this was last called."""
         messages = (json.loads(e["message"])["message"] for e in self.driver.get_log("performance"))
-        urls = (
+        return [
             m["params"]["request"]["url"]
             for m in messages
             if m["method"] == "Network.requestWillBeSent"
-        )
-        return {url.partition(":")[0] for url in urls}
+        ]
+
+    def calm(self) -> None:
+        """Take back what a test told the browser to be."""
+        for command, options in (
+            ("clearDeviceMetricsOverride", {}),
+            ("setEmulatedMedia", {"features": []}),
+            ("setTouchEmulationEnabled", {"enabled": False}),
+        ):
+            self.driver.execute_cdp_cmd(f"Emulation.{command}", options)
 
 
 @pytest.fixture(scope="session")
@@ -147,9 +159,7 @@ def tab(browser: Any) -> Iterator[Tab]:
     yield tab
     assert tab.problems() == []
     assert tab.requested() <= {"file", "data", "about"}
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    tab.calm()
     if browser.current_url.startswith("file:"):
         browser.execute_script("localStorage.clear()")
 
@@ -179,7 +189,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tap(tab: Tab, css: str) -> None:
     x, y = tab.js(
-        "const e = document.querySelector('.card ' + arguments[0]);"
+        "const e = document.querySelector(arguments[0]);"
         "e.scrollIntoView({block: 'center'});"
         # Of a phrase that runs over two lines the middle is not the phrase.
         "const r = e.getClientRects()[0]; return [r.left + r.width / 2, r.top + r.height / 2]",

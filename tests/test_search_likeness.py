@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from kosmoscope.search.likeness import SAME_BITS, copies, nearest, picture_hash
+from kosmoscope.search.likeness import SAME_BITS, copies, likenesses, picture_hash
 from server_process import PHOTOS
 
 
@@ -71,16 +71,14 @@ def test_copies_are_found_as_by_comparing_all(seed: int, count: int) -> None:
     assert groups == sorted(sorted(group) for group in groups)
 
 
-def test_the_nearest_first() -> None:
+def test_likeness_is_what_vectors_do_not_all_share() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(200, 16)).astype(np.float32) + 5  # all point much the same way
     wanted = vectors[17] + rng.normal(size=16).astype(np.float32) * 0.01
-    found = nearest(vectors, wanted, 5)
-    assert found[0][0] == 17
-    assert found[0][1] > 0.99
-    likeness = [value for _, value in found]
-    assert likeness == sorted(likeness, reverse=True)
-    assert likeness[1] < 0.9  # what all have in common does not count
-    assert len(nearest(vectors, wanted, 1000)) == 200
-    assert nearest(vectors[:0], wanted, 3) == []
-    assert all(np.isfinite(v) for _, v in nearest(vectors[:1], vectors[0], 3))
+    found = likenesses(vectors, wanted)
+    assert found.argmax() == 17
+    assert found[17] > 0.99
+    assert np.sort(found)[-2] < 0.9
+    assert np.sort(likenesses(vectors, wanted, centred=False))[0] > 0.9
+    assert len(likenesses(vectors[:0], wanted)) == 0
+    assert np.isfinite(likenesses(vectors[:1], vectors[0])).all()

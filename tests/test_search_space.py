@@ -6,14 +6,14 @@ from itertools import combinations, product
 
 import numpy as np
 
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES
+from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, UNITS
 from kosmoscope.search.language.lexicon import RELATIONS as WORDS
 from kosmoscope.search.language.lexicon import SIDES
 
-STEPS = 4  # so that all sums are exact
+STEPS = 4
 SPANS = list(combinations(range(STEPS + 1), 2))
 GRID = [(x[0], y[0], x[1], y[1]) for x, y in product(SPANS, SPANS)]
-BOXES = np.array(GRID) / STEPS
+BOXES = np.array(GRID) * UNITS // STEPS
 
 
 def cells(box: tuple[int, int, int, int]) -> set[tuple[int, int]]:
@@ -65,7 +65,7 @@ def test_opposites() -> None:
 
 
 def test_numbers_and_arrays_agree() -> None:
-    some = [tuple(map(float, BOXES[i])) for i in range(0, len(BOXES), 7)]
+    some = [tuple(map(int, BOXES[i])) for i in range(0, len(BOXES), 7)]
     for name, holds in RELATIONS.items():
         table = pairs(name)[::7, ::7]
         assert [[bool(holds(a, b)) for b in some] for a in some] == table.tolist()

@@ -58,6 +58,7 @@ def test_every_format_is_what_the_package_writes(
         with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
             assert packed.testzip() is None
             assert len(packed.namelist()) > 1
+            assert not any(name.startswith(".") for name in packed.namelist())
 
 
 def test_one_file_of_a_folder(api: httpx.Client, said: dict[str, Any]) -> None:

@@ -114,7 +114,10 @@ def test_what_a_repository_is_its_config_says(hub: HubServer, home: Path) -> Non
     hub.repos["some/bert"] = Repo(other)
     result = run("pull", "some/bert")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "model_type is 'bert'; expected 'kosmos-2' or 'sam' or 'echo'" in result.stderr
+    assert (
+        "model_type is 'bert'; expected 'kosmos-2' or 'sam' or 'clip' or 'siglip' or 'echo'"
+        in result.stderr
+    )
     assert not hub.gets("*.safetensors", "hub")[1:]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kosmoscope.dual.kind import CLIP, SIGLIP
 from kosmoscope.model.kind import KOSMOS2
 from kosmoscope.registry import Registry
 from kosmoscope.segment.sam.kind import SAM
@@ -13,4 +14,6 @@ KINDS: Registry[ModelKind[Any]] = Registry(
     "kind of model",
     KOSMOS2,
     SAM,
+    CLIP,
+    SIGLIP,
 )

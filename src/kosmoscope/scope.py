@@ -20,9 +20,9 @@ from kosmoscope.engine.generate import generate
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
 from kosmoscope.errors import CheckpointError, ModelNotFoundError, OptionError, PromptError
 from kosmoscope.files.checked import read_object
-from kosmoscope.geometry import XYXY, check_xyxy_norm
+from kosmoscope.geometry import XYXY
 from kosmoscope.grammar import Grammar
-from kosmoscope.images import ImageSource, Limits, PixelSpec, pixel_tensor, read_image
+from kosmoscope.images import ImageSource, Limits, PixelSpec, part_of, pixel_tensor, read_image
 from kosmoscope.kinds import KINDS
 from kosmoscope.model.converted import Converted
 from kosmoscope.model.kind import KOSMOS2
@@ -189,10 +189,7 @@ class Scope(Verbs):
         """
         rgb = read_image(image, name=name, limits=self.limits).rgb
         if box is not None:
-            x1, y1, x2, y2 = check_xyxy_norm(box)
-            h, w = rgb.shape[:2]
-            left, top = min(int(x1 * w), w - 1), min(int(y1 * h), h - 1)
-            rgb = rgb[top : max(top + 1, round(y2 * h)), left : max(left + 1, round(x2 * w))]
+            rgb = part_of(rgb, box)
         compiled = describe_prompt(None).compile(self.tokenizer, self.engine.slot_ids)
         ((start, _),) = compiled.pictures
         state = self.engine.look(pixel_tensor(rgb, self.pixel_spec))

@@ -36,7 +36,10 @@ _NONE = "none"
 _PUBLISHED = "kosmos-2"
 """The model that `verify` knows published results of."""
 _KNOWN = ", ".join(alias for kind in KINDS for alias in kind.aliases)
-_DEFAULTS = ", ".join(f"{kind.default} for {kind.title}" for kind in KINDS)
+_DEFAULTS = "; ".join(
+    f"{precision} for {', '.join(kind.title for kind in KINDS if kind.default == precision)}"
+    for precision in dict.fromkeys(kind.default for kind in KINDS)
+)
 
 
 def register(app: typer.Typer) -> None:

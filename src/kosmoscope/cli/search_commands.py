@@ -11,8 +11,17 @@ import typer
 from kosmoscope.cli import terminal
 from kosmoscope.cli.annotated import Annotator, ImageFormat, ImageFormatOption
 from kosmoscope.cli.exit_codes import FAILED
+from kosmoscope.cli.model_options import ModelOptions
 from kosmoscope.cli.options import Format, FormatOption, add_commands
 from kosmoscope.cli.result_options import ImagesOption, check_folder, check_images, tell_problems
+from kosmoscope.cli.search_alike import (
+    alike_table,
+    check_one_way,
+    indexed_embedder,
+    make_vectors,
+    tell_alike,
+    tell_copies,
+)
 from kosmoscope.errors import ImageError, InputError, OptionError
 from kosmoscope.files.text import one_line
 
@@ -46,20 +55,32 @@ def index(
             "taken; an index that was made so once goes on so.",
         ),
     ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors",
+            help="Look at the pictures with a model, so that `search --like` finds them; what has "
+            "a vector of it already is passed over.",
+        ),
+    ] = False,
     images: ImagesOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
+    model: ModelOptions = ModelOptions(),
 ) -> None:
     """Make the index of a folder of results, for `search`; or bring it up to date.
 
     It can be stopped at any moment, and the same command goes on from there. Searching goes on
-    meanwhile.
+    meanwhile. A model is only used for --vectors.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
     [cyan]kosmoscope index out --pictures[/]
+    [cyan]kosmoscope index out --vectors --model pocket[/]
     """
     check_images(images)
     make_index(out, rebuild=rebuild, pictures=pictures, images=images, quiet=quiet)
+    if vectors:
+        make_vectors(out, model.quietly(quiet), images)
 
 
 def make_index(
@@ -100,9 +121,38 @@ def make_index(
 def search(
     out: OutArgument,
     question: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="QUESTION", help='What to find, such as "two dogs left of a car".'),
-    ],
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="PHOTO",
+            help="Find pictures that show what this one does; needs `index --vectors`.",
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            "--box", metavar="X1,Y1,X2,Y2", help="Of --like this part alone, in fractions."
+        ),
+    ] = None,
+    duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--duplicates",
+            help="Find pictures that look the same at any size or quality; needs `index "
+            "--pictures`.",
+        ),
+    ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors",
+            help="Ask the vectors of a CLIP or SigLIP model too, by the question's words.",
+        ),
+    ] = False,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="Show so many pictures at most.")
     ] = 20,
@@ -125,6 +175,7 @@ def search(
     ] = None,
     image_format: ImageFormatOption = ImageFormat.JPG,
     images: ImagesOption = None,
+    model: ModelOptions = ModelOptions(),
 ) -> None:
     """Ask a folder of results a question in words; needs an index, which `index` makes.
 
@@ -132,11 +183,14 @@ def search(
     (docs/search.md). Each picture comes with the probability that it is an answer, and with what
     speaks for it. Where nothing is likely enough the answer is that, with what came nearest.
 
+    A model is only used for --like and --vectors: the one that made the index' vectors.
+
     [bold]Examples[/]
 
     [cyan]kosmoscope search out "two dogs left of a car"[/]
     [cyan]kosmoscope search out "a red boat, no people" --draw found[/]
     [cyan]kosmoscope search out "at least 3 people in 2024" --format json[/]
+    [cyan]kosmoscope search out --like photo.jpg --box 0.2,0.1,0.6,0.9[/]
     """
     check_folder(draw, "--draw")
     check_images(images)
@@ -144,14 +198,24 @@ def search(
         raise OptionError(f"--limit is {limit}; expected 1 or more")
     if not 0 <= cut_off <= 1:
         raise OptionError(f"--cut-off is {cut_off:g}; expected 0 to 1")
-    text = " ".join(question)
-    if not text.strip():
+    check_one_way(question or [], like, duplicates)
+    if box is not None and like is None:
+        raise OptionError("--box goes with --like")
+    text = " ".join(question or [])
+    if question and not text.strip():
         raise InputError("the question is empty; expected words, such as 'two dogs'")
     from kosmoscope.search import Index
 
     problems: list[ImageError] = []
     with Index.open(out) as opened:
-        answer = opened.search(text, limit=limit, cut_off=cut_off)
+        if like is not None:
+            tell_alike(opened, like, box, model, limit, format)
+            return
+        if duplicates:
+            tell_copies(opened, format)
+            return
+        embedder = indexed_embedder(opened, model) if vectors else None
+        answer = opened.search(text, limit=limit, cut_off=cut_off, embedder=embedder)
         if draw is not None:
             problems = _draw(opened, answer.hits, Annotator(draw, image_format), images)
     if format is Format.JSON:
@@ -160,6 +224,8 @@ def search(
         for note in answer.notes:
             terminal.note(note)
         terminal.emit_rich(*_answered(answer))
+        if answer.alike:
+            terminal.emit_rich("Nearest by vectors, right or not:", *alike_table(answer.alike))
     if problems:
         tell_problems(problems, images)
         raise typer.Exit(FAILED)

@@ -23,6 +23,7 @@ from kosmoscope.detail.settings import (
     SPARED,
 )
 from kosmoscope.geometry import WHOLE_NORM, XYXY
+from kosmoscope.images import part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,7 @@ class View:
 
     def pixels(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what of a picture it shows, (h, w, 3)."""
-        height, width, _ = rgb.shape
-        x1, y1, x2, y2 = self.frame
-        left, top = round(x1 * width), round(y1 * height)
-        right, bottom = max(round(x2 * width), left + 1), max(round(y2 * height), top + 1)
-        return rgb[top:bottom, left:right]
+        return part_of(rgb, self.frame)
 
 
 WHOLE = View(WHOLE_NORM)

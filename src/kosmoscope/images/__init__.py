@@ -4,8 +4,17 @@
 `pixel_tensor` makes of it what the model's vision tower takes. Nothing here knows a model.
 """
 
-from kosmoscope.images.pixels import PixelSpec, fitting, pixel_tensor
+from kosmoscope.images.pixels import PixelSpec, fitting, part_of, pixel_tensor
 from kosmoscope.images.reader import Picture, read_image
 from kosmoscope.images.sources import ImageSource, Limits
 
-__all__ = ["ImageSource", "Limits", "Picture", "PixelSpec", "fitting", "pixel_tensor", "read_image"]
+__all__ = [
+    "ImageSource",
+    "Limits",
+    "Picture",
+    "PixelSpec",
+    "fitting",
+    "part_of",
+    "pixel_tensor",
+    "read_image",
+]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.errors import CheckpointError
+from kosmoscope.geometry import XYXY, check_xyxy_norm
 
 # What CLIPImageProcessor assumes where preprocessor_config.json is silent.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -98,6 +99,19 @@ class PixelSpec:
         if self.divisor is None:
             return self.size_wh
         return fitting(size_wh, self.size_wh[0], self.divisor)
+
+
+def part_of(rgb: NDArray[np.uint8], xyxy: XYXY) -> NDArray[np.uint8]:
+    """Return what of a picture lies in a normalised box, (h, w, 3); a pixel at least.
+
+    Raises:
+        BoxError: not a box within the picture.
+    """
+    x1, y1, x2, y2 = check_xyxy_norm(xyxy)
+    height, width, _ = rgb.shape
+    left, top = min(round(x1 * width), width - 1), min(round(y1 * height), height - 1)
+    right, bottom = max(round(x2 * width), left + 1), max(round(y2 * height), top + 1)
+    return rgb[top:bottom, left:right]
 
 
 def fitting(size_wh: tuple[int, int], longest: int, divisor: int) -> tuple[int, int]:

@@ -88,11 +88,14 @@ class GraphWriter:
         self._data.write(value.data)
         return name
 
-    def weight_rows(self, name: str, shape: tuple[int, int], rows: Any) -> str:
-        """Store a float32 matrix that comes as an iterator of row blocks."""
-        self._begin(name, FLOAT, shape, shape[0] * shape[1] * 4)
+    def weight_rows(
+        self, name: str, shape: tuple[int, int], rows: Any, dtype: Any = np.float32
+    ) -> str:
+        """Store a matrix that comes as an iterator of row blocks."""
+        kind = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._begin(name, kind, shape, shape[0] * shape[1] * np.dtype(dtype).itemsize)
         for block in rows:
-            self._data.write(np.ascontiguousarray(block, np.float32).data)
+            self._data.write(np.ascontiguousarray(block, dtype).data)
         return name
 
     def node(
@@ -126,9 +129,11 @@ class GraphWriter:
         return self.node("LayerNormalization", names, output, axis=-1, epsilon=eps)
 
     def activation(self, kind: str, x: str, output: str) -> str:
-        """gelu (exact, with erf) or quick_gelu (x * sigmoid(1.702 x))."""
+        """gelu (exact, with erf), gelu_pytorch_tanh or quick_gelu (x * sigmoid(1.702 x))."""
         if kind == "gelu":
             return self.node("Gelu", [x], output)
+        if kind == "gelu_pytorch_tanh":
+            return self.node("Gelu", [x], output, approximate="tanh")
         return self.node("QuickGelu", [x], output, CONTRIB, alpha=1.702)
 
     def linear(

@@ -10,7 +10,6 @@ Kosmos2ImageToTextProjection); the resampler's single cross-attention has neithe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,9 @@ import numpy as np
 from kosmoscope.model.checkpoint import RESAMPLER, VISION, Checkpoint
 from kosmoscope.model.config import DetectorVisionConfig, ModelConfig, VisionConfig
 from kosmoscope.model.detector import Tower
-from kosmoscope.model.graph import CONTRIB, GraphWriter
-from kosmoscope.model.quantization import Float, Precision, smooth
+from kosmoscope.model.graph import GraphWriter
+from kosmoscope.model.layers import Layers, attention
+from kosmoscope.model.quantization import Float, Precision
 
 _HIDDEN = -1e9
 """Added to the score of what must not be seen."""
@@ -41,12 +41,14 @@ class _Vision:
         self, g: GraphWriter, config: ModelConfig, source: Checkpoint, kind: Precision
     ) -> None:
         self.g, self.config, self.source, self.kind = g, config, source, kind
+        v = config.vision
+        self.layers = Layers(g, source, kind, v.heads, v.eps, v.activation)
 
     def tensor(self, name: str) -> Float:
         return self.source.tensor(name)
 
     def pair(self, name: str) -> tuple[Float, Float]:
-        return self.tensor(name + ".weight"), self.tensor(name + ".bias")
+        return self.layers.pair(name)
 
     def tower(self) -> str:
         v = self.config.vision
@@ -55,7 +57,7 @@ class _Vision:
     def detector(self, v: DetectorVisionConfig) -> str:
         x = Tower(self.g, v, self.source, VISION).tokens()
         for i in range(v.layers):
-            x = self.layer(i, x)
+            x = self.layers.layer(f"{VISION}encoder.layers.{i}.", x, f"vision.{i + 1}")
         return self.g.norm(x, *self.pair(VISION + "post_layernorm"), v.eps, "features")
 
     def clip(self, v: VisionConfig) -> str:
@@ -80,53 +82,9 @@ class _Vision:
         x = g.node("Add", [x, g.weight("positions", positions)], "tokens.placed")
         x = g.norm(x, *self.pair(VISION + "pre_layrnorm"), v.eps, "vision.0")
         for i in range(v.layers):
-            x = self.layer(i, x)
+            x = self.layers.layer(f"{VISION}encoder.layers.{i}.", x, f"vision.{i + 1}")
         x = g.norm(x, *self.pair(VISION + "post_layernorm"), v.eps, "vision.normed")
         return g.node("LpNormalization", [x], "features", axis=-1, p=2)
-
-    def layer(self, i: int, x: str) -> str:
-        g, v = self.g, self.config.vision
-        source, name = f"{VISION}encoder.layers.{i}.", f"vision.{i + 1}"
-
-        parts = [self.pair(f"{source}self_attn.{p}_proj") for p in "qkv"]
-        weight = np.concatenate([w for w, _ in parts])
-        bias = np.concatenate([b for _, b in parts])
-        h, weight = self.fed_by_norm(x, source + "layer_norm1", weight, name + ".attn.norm")
-        qkv = g.linear(h, weight, bias, self.kind, name + ".qkv")  # (P + 1, 3 W)
-        split = [f"{name}.{p}" for p in "qkv"]
-        g.nodes("Split", [qkv], split, axis=-1, num_outputs=3)
-        attended = self.attention(split, v.heads, name + ".attended")
-        out = g.linear(attended, *self.pair(source + "self_attn.out_proj"), self.kind, name + ".o")
-        x = g.node("Add", [x, out], name + ".mid")
-
-        fc1, fc1_bias = self.pair(source + "mlp.fc1")
-        h, fc1 = self.fed_by_norm(x, source + "layer_norm2", fc1, name + ".mlp.norm")
-        h = g.linear(h, fc1, fc1_bias, self.kind, name + ".fc1")
-        h = g.activation(v.activation, h, name + ".act")
-        h = g.linear(h, *self.pair(source + "mlp.fc2"), self.kind, name + ".fc2")
-        return g.node("Add", [x, h], name)
-
-    def fed_by_norm(self, x: str, norm: str, weight: Float, name: str) -> tuple[str, Float]:
-        """Add the norm; where numbers get rounded, even out its channels first."""
-        gain, shift = self.pair(norm)
-        if self.kind != "fp32":
-            gain, shift, (weight,) = smooth(gain, shift, [weight])
-        return self.g.norm(x, gain, shift, self.config.vision.eps, name), weight
-
-    def attention(
-        self, qkv: Sequence[str], heads: int, name: str, bias: Float | None = None
-    ) -> str:
-        """Attention of queries to keys and values, each (rows, heads * width) -> the queries'.
-
-        `bias` (queries, keys) is added to the scores.
-        """
-        g, first = self.g, self.g.once("axis.first", np.array([0]))
-        parts = [g.node("Unsqueeze", [x, first], f"{name}.{p}")
-                 for p, x in zip("qkv", qkv, strict=True)]  # fmt: skip
-        if bias is not None:
-            parts += ["", "", g.weight(name + ".bias", bias[None, None])]
-        g.node("MultiHeadAttention", parts, name + ".one", CONTRIB, num_heads=heads)
-        return g.node("Squeeze", [name + ".one", first], name)
 
     def resampler(self, features: str) -> None:
         g, t = self.g, self.config.text
@@ -145,7 +103,7 @@ class _Vision:
         v = self.config.vision
         causal = isinstance(v, DetectorVisionConfig) and v.causal
         hidden = self.later() if causal else None
-        attended = self.attention(both, t.heads, "resampler.attended", hidden)
+        attended = attention(g, both, t.heads, "resampler.attended", hidden)
         out = self.pair(RESAMPLER + "x_attn.out_proj")
         g.linear(attended, *out, self.kind, "embeddings", rows="latents")
         g.output("embeddings", [self.config.latents, t.width])

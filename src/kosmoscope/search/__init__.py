@@ -6,24 +6,34 @@ database, `words` knows what nouns mean. docs/search.md has the grammar.
 """
 
 from kosmoscope.errors import IndexDamagedError
+from kosmoscope.search.answers import Alike, Answer, Hit, Sight
+from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.making import IndexSummary, update_index
-from kosmoscope.search.searching import CUT_OFF, LIMIT, Answer, Hit, Index, Sight
+from kosmoscope.search.searching import CUT_OFF, LIMIT, Index
+from kosmoscope.search.vectors import VectorSummary, update_vectors
 
 __all__ = [
     "CUT_OFF",
     "INDEX",
     "LIMIT",
+    "Alike",
     "Answer",
+    "Embedder",
     "Hit",
     "Index",
     "IndexDamagedError",
     "IndexSummary",
     "Query",
     "Sight",
+    "VectorSummary",
+    "dual_embedder",
     "is_there",
+    "load_embedder",
     "parse",
+    "scope_embedder",
     "update_index",
+    "update_vectors",
     "wording",
 ]

@@ -57,30 +57,21 @@ def copies(hashes: Hashes) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def nearest(vectors: Float, wanted: Float, count: int) -> list[tuple[int, float]]:
-    """Return the pictures whose vectors are nearest to one, with their likeness.
-
-    Exact: every vector is looked at. The mean of all is taken away first, as vectors of one model
-    have much in common.
+def likenesses(vectors: Float, wanted: Float, *, centred: bool = True) -> Float:
+    """Return the cosine of each vector with one, (n,) in -1..1.
 
     Args:
-        vectors: (n, D), of `Scope.embed`.
+        vectors: (n, D), of one model.
         wanted: (D,), of the same model.
-        count: so many at most.
-
-    Returns:
-        (index, cosine in -1..1), the nearest first.
+        centred: take the mean of all away first, as vectors of pictures have much in common; not
+            where `wanted` is a text's, which lies elsewhere.
     """
-    if not len(vectors):
-        return []
-    mean = vectors.mean(0)
-    centred, target = vectors - mean, wanted - mean
-    lengths = np.linalg.norm(centred, axis=1) * np.linalg.norm(target)
-    found = centred @ target / np.maximum(lengths, np.finfo(np.float32).tiny)
-    count = min(count, len(found))
-    best = np.argpartition(-found, count - 1)[:count]
-    best = best[np.lexsort((best, -found[best]))]
-    return [(int(i), float(found[i])) for i in best]
+    if centred and len(vectors):
+        mean = vectors.mean(0)
+        vectors, wanted = vectors - mean, wanted - mean
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted)
+    found: Float = vectors @ wanted / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return found
 
 
 @cache

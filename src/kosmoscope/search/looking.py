@@ -1,4 +1,4 @@
-"""What results do not have and the pictures do: colours, and when and where they were taken."""
+"""What results do not have and the pictures do: colours, when and where they were taken, a hash."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kosmoscope.images.quiet import quiet
 from kosmoscope.images.reader import PILLOW_RAISES
 from kosmoscope.images.sources import contents
 from kosmoscope.search.colours import colour_map
+from kosmoscope.search.likeness import picture_hash
 
 SIDE = 192
 """Colours are counted on a picture whose longer side is about this."""
@@ -34,6 +35,8 @@ class Looked:
     """The day, an ISO date, as the camera's clock had it."""
     place: tuple[float, float] | None = None
     """Latitude and longitude in degrees, north and east positive."""
+    hash: int = 0
+    """As of `picture_hash`."""
 
 
 def look(path: str) -> Looked:
@@ -47,7 +50,7 @@ def look(path: str) -> Looked:
     picture = read_image(data, name=name, limits=limits, at_least_wh=(SIDE, SIDE))
     factor = max(max(picture.rgb.shape[:2]) // SIDE, 1)
     rgb = np.asarray(Image.fromarray(picture.rgb).reduce(factor)) if factor > 1 else picture.rgb
-    return Looked(colour_map(rgb), *_taken_at(data))
+    return Looked(colour_map(rgb), *_taken_at(data), picture_hash(picture.rgb))
 
 
 def _taken_at(data: bytes) -> tuple[str | None, tuple[float, float] | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -65,31 +66,16 @@ def update_index(
     """
     began = time.perf_counter()
     place = Path(folder)
-    path = place / INDEX
-    with contextlib.closing(Results(place)) as results, if_free(place / LOCK) as free:
-        if not free:
-            raise FolderBusyError(
-                f"{shown_name(place)}: its index is being made by another process, or nobody may "
-                "write there"
-            )
-        if rebuild:
-            _remove(path)
-        base = open_to_write(path)
-        with contextlib.closing(base), told(path):
-            row = base.execute("SELECT value FROM meta WHERE name = 'pictures'").fetchone()
-            if pictures and row is None:
-                base.execute("INSERT INTO meta (name, value) VALUES ('pictures', 'read')")
-            looking = pictures or row is not None
-            writer = Writer(
-                base,
-                path,
-                results,
-                looking=looking,
-                images=None if images is None else Path(images),
-            )
-            writer.update(progress)
-            states = dict(base.execute("SELECT looked, count(*) FROM picture GROUP BY looked"))
-            base.execute("PRAGMA optimize")
+    with contextlib.closing(Results(place)) as results, writing(place, rebuild=rebuild) as base:
+        row = base.execute("SELECT value FROM meta WHERE name = 'pictures'").fetchone()
+        if pictures and row is None:
+            base.execute("INSERT INTO meta (name, value) VALUES ('pictures', 'read')")
+        looking = pictures or row is not None
+        moved = None if images is None else Path(images)
+        writer = Writer(base, place / INDEX, results, looking=looking, images=moved)
+        writer.update(progress)
+        states = dict(base.execute("SELECT looked, count(*) FROM picture GROUP BY looked"))
+        base.execute("PRAGMA optimize")
     return IndexSummary(
         sum(states.values()),
         writer.counts.added,
@@ -99,6 +85,30 @@ def update_index(
         states.get(UNREADABLE, 0),
         time.perf_counter() - began,
     )
+
+
+@contextlib.contextmanager
+def writing(folder: Path, *, rebuild: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open the index of a folder as its one writer; made if there is none.
+
+    Args:
+        folder: of results.
+        rebuild: forget what is there.
+
+    Raises:
+        FolderBusyError, IndexDamagedError, OutputError: as `update_index`.
+    """
+    path = folder / INDEX
+    with if_free(folder / LOCK) as free:
+        if not free:
+            raise FolderBusyError(
+                f"{shown_name(folder)}: its index is being made by another process, or nobody may "
+                "write there"
+            )
+        if rebuild:
+            _remove(path)
+        with contextlib.closing(open_to_write(path)) as base, told(path):
+            yield base
 
 
 def _remove(path: Path) -> None:

@@ -6,26 +6,39 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
 from kosmoscope.results import Description
+from kosmoscope.search.answers import Alike, Answer, Hit, Sight
+from kosmoscope.search.embedding import Embedder, Float
 from kosmoscope.search.evaluate.columns import Chances, evaluate_all
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
 from kosmoscope.search.index.loading import Loaded
 from kosmoscope.search.index.reading import Results
-from kosmoscope.search.index.schema import INDEX, open_to_read, told, transaction
+from kosmoscope.search.index.schema import (
+    INDEX,
+    is_there,
+    no_index,
+    open_to_read,
+    told,
+    transaction,
+)
 from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
+from kosmoscope.search.likeness import copies, likenesses
+from kosmoscope.search.nearest import nearness, parts_of
+from kosmoscope.search.vectors import embedders, prints, stored
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
 
@@ -34,102 +47,6 @@ CUT_OFF = 0.5
 LIMIT = 20
 NEAREST = 3
 """How many pictures come nearest where none is an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """A thing of a picture, as evidence."""
-
-    part: str
-    """Which part of the question it speaks for, in canonical words."""
-    phrase: str
-    """What the picture's text calls it."""
-    box: XYXY | None
-    """Normalised; None: it was named without a box."""
-    probability: float
-    """That it is all of what that part asks of each thing."""
-    relation: str = ""
-    """How it stands to the thing of `other_phrase` and `other_box`; "" where none is asked."""
-    other_phrase: str = ""
-    other_box: XYXY | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A picture that satisfies a question, or comes near."""
-
-    source: str
-    """The picture's path as its results name it."""
-    probability: float
-    evidence: tuple[Sight, ...]
-    caption: str
-    taken: str | None = None
-    place: tuple[float, float] | None = None
-    """Latitude and longitude in degrees."""
-    records: tuple[tuple[str, int], ...] = ()
-    """Its tasks, and where in results.jsonl their records begin."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dicts, lists, strings and numbers; without `records`."""
-        return {
-            "source": self.source,
-            "probability": round(self.probability, 4),
-            "caption": self.caption,
-            "taken": self.taken,
-            "place": None if self.place is None else list(self.place),
-            "evidence": [
-                {
-                    "part": s.part,
-                    "phrase": s.phrase,
-                    "box": None if s.box is None else list(s.box),
-                    "probability": round(s.probability, 4),
-                    **(
-                        {
-                            "relation": s.relation,
-                            "other_phrase": s.other_phrase,
-                            "other_box": None if s.other_box is None else list(s.other_box),
-                        }
-                        if s.relation
-                        else {}
-                    ),
-                }
-                for s in self.evidence
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a question found."""
-
-    query: Query
-    hits: tuple[Hit, ...]
-    """The likeliest first; of equal ones in the order of the results."""
-    total: int
-    """How many pictures satisfy it, shown or not."""
-    pictures: int
-    """Of how many."""
-    nearest: tuple[Hit, ...] = ()
-    """Where none does: what comes nearest, if anything speaks for it at all."""
-    notes: tuple[str, ...] = ()
-    """How the question was read, where that may not be how it was meant."""
-
-    @property
-    def read_as(self) -> str:
-        """The question in canonical words."""
-        return wording(self.query)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dicts, lists, strings and numbers."""
-        return {
-            "query": self.query.to_dict(),
-            "read_as": self.read_as,
-            "notes": list(self.notes),
-            "pictures": self.pictures,
-            "total": self.total,
-            "hits": [hit.to_dict() for hit in self.hits],
-            "nearest": [hit.to_dict() for hit in self.nearest],
-        }
 
 
 class Index:
@@ -149,11 +66,8 @@ class Index:
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
         self.path = self.folder / INDEX
-        if not self.path.is_file():
-            raise InputError(
-                f"{shown_name(self.folder)}: has no {INDEX}; make it with "
-                f"`kosmoscope index {shown_name(self.folder)}`"
-            )
+        if not is_there(self.folder):
+            raise no_index(self.folder)
         self._lock = threading.Lock()
         self._open()
 
@@ -163,7 +77,12 @@ class Index:
         return cls(folder)
 
     def search(
-        self, question: str | Query, *, limit: int = LIMIT, cut_off: float = CUT_OFF
+        self,
+        question: str | Query,
+        *,
+        limit: int = LIMIT,
+        cut_off: float = CUT_OFF,
+        embedder: Embedder | None = None,
     ) -> Answer:
         """Return the pictures that satisfy a question, with the evidence.
 
@@ -171,27 +90,91 @@ class Index:
             question: in words (docs/search.md has the grammar), or a `Query`.
             limit: how many to return at most, the likeliest.
             cut_off: 0..1: from which probability a picture is an answer.
+            embedder: also ask its vectors (`update_vectors`), by the question's words. What is an
+                answer stays the same; their order is that of both (`fused`), and `Answer.alike`
+                are the pictures nearest to the words.
 
         Raises:
-            OptionError: a limit below 0, a cut-off outside of 0..1.
+            OptionError: a limit below 0, a cut-off outside of 0..1, an embedder without texts.
+            InputError: the index has no vectors of the embedder.
             IndexDamagedError: the index is damaged.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-            raise OptionError(f"limit is {limit!r}; expected a whole number from 0")
+        _check_limit(limit)
         if not 0 <= cut_off <= 1:
             raise OptionError(f"cut_off is {cut_off!r}; expected a number from 0 to 1")
         query = parse(question) if isinstance(question, str) else question
+        words = question if isinstance(question, str) else wording(query)
+        if embedder is not None and embedder.text is None:
+            raise OptionError(f"{embedder.name} knows no texts; expected a CLIP or SigLIP model")
+        wanted = embedder.text(words) if embedder is not None and embedder.text else None
         with self._reading() as loaded:
             chances = evaluate_all(query, loaded.columns, meaning)
             answers = chances >= cut_off if cut_off > 0 else chances > 0
             total = int(answers.sum())
-            hits = [self._hit(loaded, query, i) for i in _best(chances, min(limit, total))]
+            alike: tuple[Alike, ...] = ()
+            if embedder is None or wanted is None:
+                order = _best(chances, min(limit, total))
+            else:
+                places, vectors = self._vectors(loaded, embedder, wanted)
+                likeness = np.full(len(chances), -np.inf, np.float32)
+                likeness[places] = likenesses(vectors, wanted, centred=False)
+                order = fused(chances, likeness, np.flatnonzero(answers))[:limit]
+                alike = self._alike(loaded, likeness, limit)
+            hits = [self._hit(loaded, query, i) for i in order]
             near: list[Hit] = []
             if not total:
-                some = min(NEAREST, int((chances > 0).sum()))
-                near = [self._hit(loaded, query, i) for i in _best(chances, some)]
+                closeness = chances + nearness(query, loaded.columns, meaning)
+                some = min(NEAREST, int((closeness > 0).sum()))
+                near = [self._hit(loaded, query, i, near=True) for i in _best(closeness, some)]
             notes = (*query.notes, *self._notes(loaded, query))
-            return Answer(query, tuple(hits), total, loaded.columns.pictures, tuple(near), notes)
+            count = loaded.columns.pictures
+            return Answer(query, tuple(hits), total, count, tuple(near), notes, alike)
+
+    def like(
+        self, embedder: Embedder, wanted: Float, *, of_text: bool = False, limit: int = LIMIT
+    ) -> tuple[Alike, ...]:
+        """Return the pictures whose vectors are nearest to one. All are looked at: it is exact.
+
+        Args:
+            embedder: the model that made the index' vectors (`update_vectors`).
+            wanted: (D,), its vector of a picture, of a part of one, or of a text.
+            of_text: it is a text's.
+            limit: how many to return at most.
+
+        Raises:
+            OptionError: a limit below 0, a vector of another length.
+            InputError: the index has no vectors of this model.
+            IndexDamagedError: the index is damaged.
+        """
+        _check_limit(limit)
+        with self._reading() as loaded:
+            places, vectors = self._vectors(loaded, embedder, wanted)
+            likeness = np.full(loaded.columns.pictures, -np.inf, np.float32)
+            likeness[places] = likenesses(vectors, wanted, centred=not of_text)
+            return self._alike(loaded, likeness, limit)
+
+    def copies(self) -> list[tuple[str, ...]]:
+        """Return groups of pictures that look the same, by path, two or more each.
+
+        Of pictures whose files were read when the index was made (`update_index(pictures=True)`).
+        Sizes, qualities and light may differ, and a little of the edge may be cut off;
+        `likeness.SAME_BITS` says how much that finds.
+
+        Raises:
+            IndexDamagedError: the index is damaged.
+        """
+        with self._reading() as loaded:
+            ids, hashes = prints(self._base)
+            places = loaded.places(np.array(ids, np.int64))
+            return [
+                tuple(loaded.row(int(places[i])).source for i in group) for group in copies(hashes)
+            ]
+
+    @property
+    def embedders(self) -> dict[str, str]:
+        """The models of which it has vectors: key -> name, the latest last."""
+        with self._reading():
+            return embedders(self._base)
 
     def record(self, number: int) -> PictureRecord:
         """Return what is known of the picture of that number, 0 to `len(index) - 1`.
@@ -211,7 +194,7 @@ class Index:
             return loaded.columns.pictures
 
     def descriptions(
-        self, hit: Hit, images: str | PathLike[str] | None = None
+        self, hit: Hit | Alike, images: str | PathLike[str] | None = None
     ) -> list[Description]:
         """Return what was said about a hit's picture, from results.jsonl, one for each task.
 
@@ -286,12 +269,36 @@ class Index:
                 self._loaded.refresh()
                 yield self._loaded
 
+    def _vectors(
+        self, loaded: Loaded, embedder: Embedder, wanted: Float
+    ) -> tuple[NDArray[np.int64], Float]:
+        """Return the pictures of the columns that have a vector of a model, and those."""
+        ids, vectors = stored(self._base, self.path, embedder)
+        if wanted.shape != vectors.shape[1:]:
+            raise OptionError(
+                f"a vector of shape {wanted.shape}; {embedder.name}'s have {vectors.shape[1:]}"
+            )
+        return loaded.places(ids), vectors
+
     @staticmethod
-    def _hit(loaded: Loaded, query: Query, picture: int) -> Hit:
+    def _alike(loaded: Loaded, likeness: Float, limit: int) -> tuple[Alike, ...]:
+        there = int(np.isfinite(likeness).sum())
+        return tuple(
+            Alike(row.source, float(likeness[i]), row.caption, row.lines)
+            for i in _best(likeness, min(limit, there))
+            for row in [loaded.row(i)]
+        )
+
+    @staticmethod
+    def _hit(loaded: Loaded, query: Query, picture: int, *, near: bool = False) -> Hit:
         record, row = loaded.record(picture), loaded.row(picture)
         verdict = evaluate(query, record, meaning)
+        found = verdict.evidence
+        if near:  # what it has of the parts; of each thing the part of which most is said
+            parts = [evaluate(part, record, meaning).evidence for part in parts_of(query)]
+            found = tuple({e.thing: e for some in reversed(parts) for e in some}.values())
         sights = []
-        for e in verdict.evidence:
+        for e in found:
             thing = record.things[e.thing]
             other = None if e.other is None else record.things[e.other]
             sights.append(
@@ -314,6 +321,11 @@ class Index:
                 yield f"'{noun}' is a word that neither the pictures nor the table of words have"
 
 
+def _check_limit(limit: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise OptionError(f"limit is {limit!r}; expected a whole number from 0")
+
+
 def _file_of(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
@@ -322,7 +334,7 @@ def _file_of(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _best(chances: Chances, many: int) -> list[int]:
+def _best(chances: Chances | Float, many: int) -> list[int]:
     """Return the likeliest pictures, of equal ones the first."""
     if many <= 0:
         return []
@@ -334,6 +346,22 @@ def _best(chances: Chances, many: int) -> list[int]:
         some = np.arange(len(chances))
     order = np.lexsort((some, -chances[some]))[:many]
     return [int(i) for i in some[order]]
+
+
+def fused(chances: Chances, likeness: Float, some: NDArray[np.intp]) -> list[int]:
+    """Return pictures ordered by both of two measures: by the sum of 1 / (60 + rank).
+
+    Source: Cormack, Clarke and Buettcher, Reciprocal rank fusion (SIGIR 2009).
+
+    Args:
+        chances, likeness: of all pictures.
+        some: which to order.
+    """
+    score = np.zeros(len(some))
+    for measure in (chances[some], likeness[some]):
+        rank = np.searchsorted(np.sort(-measure), -measure)  # how many are better
+        score += 1 / (60 + rank)
+    return [int(i) for i in some[np.lexsort((some, -score))]]
 
 
 def _nouns(node: Node | None) -> Iterator[str]:

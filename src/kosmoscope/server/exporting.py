@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.export import FORMATS, export, formats
-from kosmoscope.export.folder import MANIFEST
 from kosmoscope.images import Picture, read_image
 from kosmoscope.masks import Mask, cut_out
 from kosmoscope.results import Description
@@ -131,7 +130,7 @@ def _packed(found: list[Any], to: str, wanted: str) -> tuple[str, bytes, str]:
         path = Path(scratch) / f"{to}{FORMATS.get(to).suffix}"
         export(found, path, to)
         paths = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        files = {p.relative_to(path).as_posix(): p for p in paths if p.name != MANIFEST}
+        files = {p.relative_to(path).as_posix(): p for p in paths if p.name[0] != "."}
         if wanted and wanted not in files:
             raise OptionError(f"no file {wanted!r} in {to}; there are {', '.join(files)}")
         if wanted or len(files) == 1:

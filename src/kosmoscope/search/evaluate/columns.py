@@ -6,8 +6,9 @@ pictures and questions. Things lie in columns, sorted by picture: those of one a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from kosmoscope.search.evaluate.counting import at_least_one, between
 from kosmoscope.search.evaluate.record import SCALE
 from kosmoscope.search.evaluate.rules import ANYTHING, UNREAD, UNSAID, Meaning, in_folder
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, Corners
+from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES
 from kosmoscope.search.language.lexicon import COLOURS
 from kosmoscope.search.language.lexicon import SIZES as SIZE_WORDS
 from kosmoscope.search.language.tree import (
@@ -34,6 +35,9 @@ from kosmoscope.search.language.tree import (
 
 COLOUR_NAMES = tuple(dict.fromkeys(COLOURS.values()))
 """Bit i of a thing's colours is the i-th of these."""
+
+_BLOCK = 32_768
+"""Pairs that are looked at together."""
 
 Rows = NDArray[np.intp]
 Chances = NDArray[np.float64]
@@ -67,11 +71,14 @@ class Phrases:
         """Say whether a word is one of their nouns, or stands in any of them."""
         return word in self._nouns or word in self._having
 
-    def named(self, nouns: Collection[str]) -> NDArray[np.bool_]:
-        """Say of which phrases the noun is one of these."""
-        meant = np.zeros(len(self._nouns) + 1, np.bool_)
-        meant[[self._nouns[noun] for noun in nouns if noun in self._nouns]] = True
-        return np.asarray(meant[np.array(self._noun, np.intp)])
+    @property
+    def noun(self) -> NDArray[np.int32]:
+        """Of each phrase, the number of its noun."""
+        return np.array(self._noun, np.int32)
+
+    def numbers(self, nouns: Iterable[str]) -> list[int]:
+        """Return the numbers of nouns, as far as phrases have them."""
+        return [self._nouns[noun] for noun in nouns if noun in self._nouns]
 
     def having(self, words: Iterable[str]) -> NDArray[np.bool_]:
         """Say which phrases have one of these words."""
@@ -81,7 +88,7 @@ class Phrases:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """Many pictures' things. B things, N pictures."""
 
@@ -107,6 +114,34 @@ class Columns:
     """(N,): year * 10,000 + month * 100 + day; 0 where nobody knows."""
     texts: Callable[[str], NDArray[np.intp]]
     """Word -> the pictures whose texts have it."""
+
+    @cached_property
+    def corners(self) -> tuple[NDArray[np.int32], ...]:
+        """The four columns of `box`, each by itself."""
+        return tuple(np.ascontiguousarray(self.box[:, i], np.int32) for i in range(4))
+
+    @cached_property
+    def noun(self) -> NDArray[np.int32]:
+        """(B,): the number of each thing's noun."""
+        nouns = self.phrases.noun
+        return nouns[self.phrase] if len(nouns) else np.zeros(0, np.int32)
+
+    @cached_property
+    def by_noun(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The things by their nouns' numbers, ascending for each, and where each noun begins."""
+        order = np.argsort(self.noun, kind="stable")
+        most = int(self.noun.max(initial=-1)) + 1
+        return order, np.searchsorted(self.noun[order], np.arange(most + 1))
+
+    def called(self, nouns: Iterable[str]) -> NDArray[np.intp]:
+        """Return the things whose noun is one of these, ascending."""
+        order, starts = self.by_noun
+        numbers = [n for n in self.phrases.numbers(nouns) if n + 1 < len(starts)]
+        if len(numbers) == 1:
+            return order[starts[numbers[0]] : starts[numbers[0] + 1]]
+        meant = np.zeros(len(starts), np.bool_)
+        meant[numbers] = True
+        return np.flatnonzero(meant[self.noun])
 
 
 def evaluate_all(query: Query, columns: Columns, meaning: Meaning) -> Chances:
@@ -134,6 +169,23 @@ class _Pairs:
     """(P,) index into the first kind's rows, ascending."""
     other: Rows
     """(P,) index into the second kind's rows."""
+    rows: Rows
+    """(P,) the first kind's rows themselves."""
+    others: _Each
+    """The second kind."""
+
+
+class _Corners:
+    """Corners of some things, each column fetched when it is asked for."""
+
+    def __init__(self, columns: Columns, rows: Rows) -> None:
+        self._columns, self._rows = columns.corners, rows
+        self._kept: dict[int, NDArray[np.int32]] = {}
+
+    def __getitem__(self, corner: int) -> NDArray[np.int32]:
+        if corner not in self._kept:
+            self._kept[corner] = self._columns[corner][self._rows]
+        return self._kept[corner]
 
 
 @dataclass(slots=True)
@@ -142,6 +194,7 @@ class _Judge:
     meaning: Meaning
     score: tuple[float, float]
     _kept: dict[Thing, _Each] = field(default_factory=dict)
+    _stood: dict[tuple[Thing, Related], _Pairs] = field(default_factory=dict)
 
     def node(self, node: Node) -> Chances:
         n = self.columns.pictures
@@ -190,7 +243,7 @@ class _Judge:
         if thing.count.low > 0:
             for related in thing.related:
                 if not related.negated and related.to.count.low > 0:
-                    p = np.minimum(p, self._any_other(each, related))
+                    p = np.minimum(p, self._any_other(each, self._stood[thing, related]))
         return p
 
     def each(self, thing: Thing) -> _Each:
@@ -207,10 +260,10 @@ class _Judge:
             p *= np.where(has == 0, UNSAID, (has & bit) > 0)
         if thing.size is not None:
             named = self._said((w for w, size in SIZE_WORDS.items() if size == thing.size), rows)
-            fits = np.where(self._located(rows), SIZES[thing.size](self._corners(rows)), UNSAID)
+            fits = np.where(self._located(rows), SIZES[thing.size](_Corners(c, rows)), UNSAID)
             p *= np.where(named, 1.0, fits)
         for place in thing.places:
-            p *= self._located(rows) & PLACES[place](self._corners(rows))
+            p *= self._located(rows) & PLACES[place](_Corners(c, rows))
         for word in thing.words:
             said = self._said((word,), rows)
             if not said.all():
@@ -218,7 +271,7 @@ class _Judge:
                 p *= np.where(said, 1.0, has_one[c.picture[rows]])
         each = _Each(rows[p > 0], p[p > 0])
         for related in thing.related:
-            p = each.chance * self._stands(each, related)
+            p = each.chance * self._stands(thing, each, related)
             each = _Each(each.rows[p > 0], p[p > 0])
         self._kept[thing] = each
         return each
@@ -227,7 +280,7 @@ class _Judge:
         c = self.columns
         if noun == ANYTHING:
             return np.flatnonzero(self._located(slice(None)))
-        rows = np.flatnonzero(c.phrases.named(self.meaning(noun))[c.phrase])
+        rows = c.called(self.meaning(noun))
         located = self._located(rows)
         if located.all():
             return rows
@@ -236,22 +289,17 @@ class _Judge:
         return rows[located | ~has_box[c.picture[rows]]]
 
     def _located(self, rows: Rows | slice) -> NDArray[np.bool_]:
-        box = self.columns.box
-        return np.asarray(box[rows, 2] > 0)
-
-    def _corners(self, rows: Rows) -> Corners:
-        box = self.columns.box[rows] / SCALE
-        return box[:, 0], box[:, 1], box[:, 2], box[:, 3]
+        return np.asarray(self.columns.corners[2][rows] > 0)
 
     def _said(self, words: Iterable[str], rows: Rows) -> NDArray[np.bool_]:
         """Say of which things the phrase has one of these words."""
         return np.asarray(self.columns.phrases.having(words)[self.columns.phrase[rows]])
 
-    def _stands(self, each: _Each, related: Related) -> Chances:
+    def _stands(self, thing: Thing, each: _Each, related: Related) -> Chances:
         """Return (R,) how likely each stands to another one, or to none if that is asked."""
-        others = self.each(related.to)
-        pairs = self._pairs(each, others, related)
-        chance, size = others.chance[pairs.other], len(each.rows)
+        pairs = self._stood[thing, related] = self._pairs(each, self.each(related.to), related)
+        others, size = pairs.others, len(each.rows)
+        chance = others.chance[pairs.other]
         if related.to.count == SOME:
             p = at_least_one(chance, pairs.one, size)
         else:
@@ -263,26 +311,56 @@ class _Judge:
     def _pairs(self, each: _Each, others: _Each, related: Related) -> _Pairs:
         c = self.columns
         mine, theirs = c.picture[each.rows], c.picture[others.rows]
-        start = np.searchsorted(theirs, mine, "left")
-        many = np.searchsorted(theirs, mine, "right") - start
-        one = np.repeat(np.arange(len(mine)), many)
-        before = np.cumsum(many) - many
-        other = np.arange(len(one)) + np.repeat(start - before, many)
-        rows, other_rows = each.rows[one], others.rows[other]
-        a, b = self._corners(rows), self._corners(other_rows)
-        located = self._located(rows) & self._located(other_rows)
-        holds = RELATIONS[related.relation](a, b) & located
-        if related.relation == "touching":
-            holds |= ~located
-        holds &= rows != other_rows
-        return _Pairs(one[holds], other[holds])
+        there = np.bincount(theirs, minlength=c.pictures)
+        many = there[mine]
+        first = np.cumsum(there)[mine] - many
+        ends = np.cumsum(many)
+        holds = self._standing(each, others, related)
+        found, start = [], 0
+        while start < len(mine):
+            # Some at a time, so that what is computed of them stays in the processor's cache.
+            stop = max(int(np.searchsorted(ends, ends[start] + _BLOCK)), start + 1)
+            number = many[start:stop]
+            one = np.repeat(np.arange(start, stop), number)
+            before = first[start:stop] - np.cumsum(number) + number
+            other = np.arange(len(one)) + np.repeat(before, number)
+            kept = np.flatnonzero(holds(one, other))
+            found.append((one[kept], other[kept]))
+            start = stop
+        one = np.concatenate([f[0] for f in found] or [np.zeros(0, np.intp)])
+        other = np.concatenate([f[1] for f in found] or [np.zeros(0, np.intp)])
+        return _Pairs(one, other, each.rows[one], others)
 
-    def _any_other(self, each: _Each, related: Related) -> Chances:
-        others = self.each(related.to)
-        pairs = self._pairs(each, others, related)
-        stood_to = np.unique(pairs.other)
-        picture = self.columns.picture[others.rows[stood_to]]
-        return at_least_one(others.chance[stood_to], picture, self.columns.pictures)
+    def _standing(
+        self, each: _Each, others: _Each, related: Related
+    ) -> Callable[[Rows, Rows], NDArray[np.bool_]]:
+        """Return what says of pairs (P,), (P,) whether the relation holds."""
+        c, rule = self.columns, RELATIONS[related.relation]
+        a_there, b_there = self._located(each.rows), self._located(others.rows)
+        boxes = bool(a_there.all() and b_there.all())
+        asked = np.zeros(len(c.picture), np.bool_)
+        asked[each.rows] = True
+        apart = not asked[others.rows].any()  # no thing is of both kinds
+
+        def holds(one: Rows, other: Rows) -> NDArray[np.bool_]:
+            rows, other_rows = each.rows[one], others.rows[other]
+            found: NDArray[np.bool_] = rule(_Corners(c, rows), _Corners(c, other_rows))
+            if not boxes:
+                both = a_there[one] & b_there[other]
+                # "on a beach", where the beach was named alone.
+                found = found | ~both if related.relation == "touching" else found & both
+            return found if apart else found & (rows != other_rows)
+
+        return holds
+
+    def _any_other(self, each: _Each, pairs: _Pairs) -> Chances:
+        """Return (N,) how likely something is there to which any of them stands."""
+        likely = np.zeros(len(self.columns.picture), np.bool_)
+        likely[each.rows] = True
+        stood_to = np.zeros(len(pairs.others.rows), np.bool_)
+        stood_to[pairs.other[likely[pairs.rows]]] = True
+        picture = self.columns.picture[pairs.others.rows[stood_to]]
+        return at_least_one(pairs.others.chance[stood_to], picture, self.columns.pictures)
 
 
 def _day(iso: str) -> int:

@@ -37,35 +37,52 @@ def between(
 
     Arguments as of `at_least_one`; `numbers`: (E,) how many things each event brings.
     """
-    if high is None:
-        if low <= 0:
-            return np.ones(groups)
-        return 1 - between(chance, numbers, group, groups, 0, low - 1)
-    found = np.full(groups, float(low <= 0 <= high))
-    if not len(chance) or high < low:
-        return found
+    if low <= 0 and high is None:
+        return np.ones(groups)
+    found = np.full(groups, float(low <= 0))
+    if not len(chance) or (high is not None and high < low):
+        return found if high is None or low <= high else np.zeros(groups)
     starts = _starts(group)
     sizes = np.diff(np.append(starts, len(group)))
-    most = np.add.reduceat(numbers.astype(np.int64), starts)
-    # Longest groups first, so that those with an event more are a slice from the beginning.
-    order = np.argsort(-sizes, kind="stable")
-    starts, sizes = starts[order], sizes[order]
-    top = min(high, int(most.max()))
-    exactly = np.zeros((len(starts), top + 1))
-    exactly[:, 0] = 1.0
+    most = np.add.reduceat(numbers.astype(np.int32), starts)
+    found[group[starts]] = 0.0
+    # Longest groups first, so that those with an event more are a slice from the beginning; where
+    # not enough can be there, nothing is to be reckoned.
+    able = np.flatnonzero(most >= low)
+    able = able[np.argsort(-sizes[able], kind="stable")]
+    if len(able):
+        top = low - 1 if high is None else min(high, int(most[able].max()))
+        exactly = _exactly(chance, numbers, starts[able], sizes[able], top)
+        p = 1 - exactly.sum(axis=0) if high is None else exactly[low:].sum(axis=0)
+        found[group[starts[able]]] = p
+    return found
+
+
+def _exactly(
+    chance: Chances,
+    numbers: NDArray[np.uint8],
+    starts: NDArray[np.intp],
+    sizes: NDArray[np.intp],
+    top: int,
+) -> Chances:
+    """Return (top + 1, G) the probability of exactly so many; groups are given longest first."""
+    exactly = np.zeros((top + 1, len(starts)))
+    exactly[0] = 1.0
+    single = bool((numbers == 1).all())
     for turn in range(int(sizes[0])):
         going = int(np.searchsorted(-sizes, -turn, "left"))
         events = starts[:going] + turn
-        p, state = chance[events][:, None], exactly[:going]
+        p, state = chance[events], exactly[:, :going]
         came = np.zeros_like(state)
-        brought = numbers[events]
-        for number in np.unique(brought):
-            if number <= top:
-                rows = np.flatnonzero(brought == number)
-                came[rows, number:] = state[rows, : top + 1 - int(number)]
-        exactly[:going] = state * (1 - p) + came * p
-    found[group[starts]] = exactly[:, low:].sum(axis=1) if low <= top else 0.0
-    return found
+        if single:
+            came[1:] = state[:-1]
+        else:
+            brought = numbers[events]
+            for number in np.flatnonzero(np.bincount(brought)[: top + 1]):
+                some = brought == number
+                came[number:, some] = state[: top + 1 - number, some]
+        exactly[:, :going] = state * (1 - p) + came * p
+    return exactly
 
 
 def _starts(group: NDArray[Any]) -> NDArray[np.intp]:

@@ -12,8 +12,9 @@ from typing import Any
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked
 from kosmoscope.geometry import XYXY
+from kosmoscope.search.evaluate.space import UNITS
 
-SCALE = 10_000
+SCALE = UNITS
 MAX_NUMBER = 255
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from kosmoscope.search.evaluate.chance import between, none_of
 from kosmoscope.search.evaluate.record import PictureRecord, Seen
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES
+from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, in_units
 from kosmoscope.search.language.lexicon import SIZES as SIZE_WORDS
 from kosmoscope.search.language.tree import (
     SOME,
@@ -83,7 +83,11 @@ class _Judge:
     record: PictureRecord
     meaning: Meaning
     score: tuple[float, float]
+    _boxes: list[tuple[int, int, int, int] | None] = field(init=False)
     _kept: dict[Thing, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._boxes = [None if s.box is None else in_units(s.box) for s in self.record.things]
 
     def node(self, node: Node) -> float:
         match node:
@@ -153,24 +157,18 @@ class _Judge:
         low, high = self.score
         if not low <= seen.probability <= high:
             return 0.0
-        p = seen.probability
+        p, box = seen.probability, self._boxes[index]
         for colour in thing.colours:
             p *= UNSAID if not seen.colours else float(colour in seen.colours)
         if thing.size is not None:
-            p *= self._size(thing.size, seen)
+            p *= _size(thing.size, seen, box)
         for place in thing.places:
-            p *= 0.0 if seen.box is None else float(PLACES[place](seen.box))
+            p *= 0.0 if box is None else float(PLACES[place](box))
         for word in thing.words:
             p *= 1.0 if word in seen.words else max(UNSAID, self._has(word))
         for related in thing.related:
             p *= self._stands(index, related)
         return p
-
-    @staticmethod
-    def _size(size: str, seen: Seen) -> float:
-        if any(SIZE_WORDS.get(word) == size for word in seen.words):
-            return 1.0
-        return UNSAID if seen.box is None else float(SIZES[size](seen.box))
 
     def _has(self, noun: str) -> float:
         """Return how likely the picture has something of that name: "dog" of "dog beach"."""
@@ -190,7 +188,7 @@ class _Judge:
         return 1 - p if related.negated else p
 
     def _holds(self, related: Related, i: int, j: int) -> bool:
-        a, b = self.record.things[i].box, self.record.things[j].box
+        a, b = self._boxes[i], self._boxes[j]
         if a is None or b is None:
             # "on a beach", where the beach was named alone.
             return related.relation == "touching"
@@ -239,6 +237,12 @@ class _Judge:
             if p > 0 and j != index and self._holds(related, index, j)
         ]
         return max(standing, key=lambda j: others[j], default=None)
+
+
+def _size(size: str, seen: Seen, box: tuple[int, int, int, int] | None) -> float:
+    if any(SIZE_WORDS.get(word) == size for word in seen.words):
+        return 1.0
+    return UNSAID if box is None else float(SIZES[size](box))
 
 
 def in_folder(name: str, folder: str) -> bool:

@@ -1,26 +1,38 @@
 """What boxes can tell: how two of them lie to each other, and where one is in the picture.
 
-Boxes are normalised ``(x1, y1, x2, y2)``, y down. Every rule is made of sums and comparisons alone,
-so that the corners may be numbers or NumPy arrays of them, and another language says the same.
+Boxes are ``(x1, y1, x2, y2)`` in whole units of 1/10,000 of the picture's sides, y down. Every rule
+is made of sums, products and comparisons of whole numbers alone: it is exact, the corners may be
+numbers or NumPy arrays of them, and another language says the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-TOUCHING_GAP = 0.02
-"""Boxes that are so near, in sides of the picture, touch: corners lie on a grid of 1/32."""
-NEAR_GAP = 0.1
-TOLERANCE = 0.02
+from kosmoscope.geometry import XYXY
+
+UNITS = 10_000
+TOUCHING_GAP = 200
+"""Boxes that are so near touch: corners lie on a grid of 1/32 of the picture."""
+NEAR_GAP = 1_000
+TOLERANCE = 200
 """What is inside may stand out so far."""
-EDGE = 0.02
-LARGE_AREA = 0.2
-SMALL_AREA = 0.04
+EDGE = 200
+LARGE_AREA = UNITS * UNITS // 5
+SMALL_AREA = UNITS * UNITS // 25
 
-Corner = Any
-"""A number, or an array of them."""
-Corners = tuple[Corner, Corner, Corner, Corner]
+
+class Corners(Protocol):
+    """Four whole numbers, or arrays of them."""
+
+    def __getitem__(self, corner: int, /) -> Any: ...
+
+
+def in_units(box: XYXY) -> tuple[int, int, int, int]:
+    """Return a normalised box in whole units."""
+    x1, y1, x2, y2 = (round(v * UNITS) for v in box)
+    return x1, y1, x2, y2
 
 
 def left(a: Corners, b: Corners) -> Any:
@@ -80,11 +92,11 @@ def smaller(a: Corners, b: Corners) -> Any:
 
 
 def area(box: Corners) -> Any:
-    """Return the share of the picture that a box covers."""
+    """Return what a box covers, in squares of a unit."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _within(a: Corners, b: Corners, gap: float) -> Any:
+def _within(a: Corners, b: Corners, gap: int) -> Any:
     return (a[0] - b[2] <= gap) & (b[0] - a[2] <= gap) & (a[1] - b[3] <= gap) & (b[1] - a[3] <= gap)
 
 
@@ -95,19 +107,21 @@ RELATIONS: dict[str, Callable[[Corners, Corners], Any]] = {
 """By the names that the language gives them."""
 
 PLACES: dict[str, Callable[[Corners], Any]] = {
-    "left": lambda b: 3 * (b[0] + b[2]) < 2,
-    "right": lambda b: 3 * (b[0] + b[2]) > 4,
-    "top": lambda b: 3 * (b[1] + b[3]) < 2,
-    "bottom": lambda b: 3 * (b[1] + b[3]) > 4,
+    "left": lambda b: 3 * (b[0] + b[2]) < 2 * UNITS,
+    "right": lambda b: 3 * (b[0] + b[2]) > 4 * UNITS,
+    "top": lambda b: 3 * (b[1] + b[3]) < 2 * UNITS,
+    "bottom": lambda b: 3 * (b[1] + b[3]) > 4 * UNITS,
     "middle": lambda b: (
-        (3 * (b[0] + b[2]) >= 2)
-        & (3 * (b[0] + b[2]) <= 4)
-        & (3 * (b[1] + b[3]) >= 2)
-        & (3 * (b[1] + b[3]) <= 4)
+        (3 * (b[0] + b[2]) >= 2 * UNITS)
+        & (3 * (b[0] + b[2]) <= 4 * UNITS)
+        & (3 * (b[1] + b[3]) >= 2 * UNITS)
+        & (3 * (b[1] + b[3]) <= 4 * UNITS)
     ),
-    "background": lambda b: b[1] + b[3] < 1,
-    "foreground": lambda b: b[3] > 0.75,
-    "edge": lambda b: (b[0] <= EDGE) | (b[1] <= EDGE) | (b[2] >= 1 - EDGE) | (b[3] >= 1 - EDGE),
+    "background": lambda b: b[1] + b[3] < UNITS,
+    "foreground": lambda b: 4 * b[3] > 3 * UNITS,
+    "edge": lambda b: (
+        (b[0] <= EDGE) | (b[1] <= EDGE) | (b[2] >= UNITS - EDGE) | (b[3] >= UNITS - EDGE)
+    ),
 }
 """In which third the middle of a box is; which edge of the picture it reaches."""
 

@@ -82,6 +82,10 @@ class Loaded:
         """Return the database's number of a picture of the columns."""
         return int(self._ids[picture])
 
+    def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the columns' pictures of numbers of the database; all are there."""
+        return np.searchsorted(self._ids, ids).astype(np.int64)
+
     def row(self, picture: int) -> Row:
         """Return what the database has of a picture of the columns besides its things."""
         id = self.id(picture)
@@ -151,5 +155,5 @@ class Loaded:
         row = self._base.execute(
             "SELECT group_concat(rowid, ' ') FROM text WHERE text MATCH ?", (f'"{word}"',)
         ).fetchone()
-        ids = np.array((row[0] or "").split(), np.uint32)
+        ids = np.fromstring(row[0] or "", np.int64, sep=" ")
         return np.searchsorted(self._ids, ids)

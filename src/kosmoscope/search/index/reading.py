@@ -97,31 +97,30 @@ class Results:
             InputError: a line is no record; the message names where it begins.
         """
         found: dict[str, Found] = {}
-        self._file.seek(start)
         at = start
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            if line.strip():
-                one = self._line(line, at)
-                key, source, task = self._names(one)
-                if key not in found and len(found) == STEP:
-                    yield list(found.values()), at
-                    found = {}
-                picture = found.setdefault(key, Found(key, source))
-                picture.source = source
-                picture.lines[task] = one
-            at += len(line)
+        # A handle of its own: between two steps others read here and there.
+        with self.path.open("rb") as file:
+            file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if line.strip():
+                    one = self._line(line, at)
+                    key, source, task = self._names(one)
+                    if key not in found and len(found) == STEP:
+                        yield list(found.values()), at
+                        found = {}
+                    picture = found.setdefault(key, Found(key, source))
+                    picture.source = source
+                    picture.lines[task] = one
+                at += len(line)
         if found or at > start:
             yield list(found.values()), at
 
     def line_at(self, start: int) -> Line:
-        """Return the record that begins at an offset; the place of reading stays."""
-        place = self._file.tell()
+        """Return the record that begins at an offset."""
         self._file.seek(start)
-        line = self._file.readline()
-        self._file.seek(place)
-        return self._line(line, start)
+        return self._line(self._file.readline(), start)
 
     def description(self, line: Line) -> Description:
         """Return the description of a record.

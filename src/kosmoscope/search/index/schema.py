@@ -7,6 +7,9 @@
 ``phrase``     what things are called, each text once, with its noun and its words
 ``folder``     the folders that pictures are in, each once
 ``chunk``      the things of `CHUNK` consecutive pictures, as packed columns (`chunks`)
+``print``      of pictures whose files were read: what copies of them have too (`likeness`)
+``embedder``   models that made vectors
+``vector``     of pictures, a model's each: float16, and of which contents of the file
 ``text``       FTS5: the words of each picture's texts; the row's number is the picture's
 =============  ==============================================================================
 """
@@ -20,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from kosmoscope.errors import IndexDamagedError, KosmoscopeError, OutputError
+from kosmoscope.errors import IndexDamagedError, InputError, KosmoscopeError, OutputError
 from kosmoscope.files.text import reason, shown_name
 
 INDEX = "index.sqlite"
@@ -65,6 +68,25 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         CREATE VIRTUAL TABLE text USING fts5 (words, tokenize = "ascii tokenchars '''-'");
         """,
     ),
+    (
+        "0002 pictures that are alike",
+        """
+        CREATE TABLE print (picture INTEGER PRIMARY KEY, hash INTEGER NOT NULL);
+        CREATE TABLE embedder (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            width INTEGER NOT NULL
+        );
+        CREATE TABLE vector (
+            embedder INTEGER NOT NULL,
+            picture INTEGER NOT NULL,
+            content TEXT NOT NULL,
+            data BLOB NOT NULL,
+            PRIMARY KEY (embedder, picture)
+        );
+        """,
+    ),
 )
 """Steps by name, in their order; a step that has been in a release is never changed."""
 
@@ -72,6 +94,12 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 def is_there(folder: Path) -> bool:
     """Say whether a folder of results has an index."""
     return (folder / INDEX).is_file()
+
+
+def no_index(folder: Path) -> InputError:
+    """Return the error for a folder of results without one."""
+    shown = shown_name(folder)
+    return InputError(f"{shown}: has no {INDEX}; make it with `kosmoscope index {shown}`")
 
 
 @contextmanager

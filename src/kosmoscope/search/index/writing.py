@@ -54,6 +54,11 @@ class _Picture:
     lines: dict[str, Line]
     id: int | None
 
+    @property
+    def content(self) -> str:
+        """What the picture's file held; the same of all lines."""
+        return next(iter(self.lines.values())).content
+
 
 class Writer:
     """The one that writes into an open database (`schema.open_to_write`).
@@ -192,7 +197,11 @@ class Writer:
                 (*values, id),
             )
             self._base.execute("DELETE FROM text WHERE rowid = ?", (id,))
+            self._base.execute(
+                "DELETE FROM vector WHERE picture = ? AND content <> ?", (id, picture.content)
+            )
             self._chunk(id).gone.append(id)
+        self._write_print(id, looked)
         self._write_lines(id, picture.lines)
         words = " ".join(sorted(record.words))
         self._base.execute("INSERT INTO text (rowid, words) VALUES (?, ?)", (id, words))
@@ -210,9 +219,16 @@ class Writer:
     def _drop(self, id: int) -> None:
         self.counts.dropped += 1
         self._base.execute("DELETE FROM picture WHERE id = ?", (id,))
-        self._base.execute("DELETE FROM line WHERE picture = ?", (id,))
+        for table in ("line", "print", "vector"):
+            self._base.execute(f"DELETE FROM {table} WHERE picture = ?", (id,))
         self._base.execute("DELETE FROM text WHERE rowid = ?", (id,))
         self._chunk(id).gone.append(id)
+
+    def _write_print(self, id: int, looked: Looked | None) -> None:
+        self._base.execute("DELETE FROM print WHERE picture = ?", (id,))
+        if looked is not None:
+            hash = int(np.uint64(looked.hash).astype(np.int64))  # SQLite's integers have a sign
+            self._base.execute("INSERT INTO print (picture, hash) VALUES (?, ?)", (id, hash))
 
     def _look_again(self) -> None:
         """Look at the pictures that were indexed without."""

@@ -58,6 +58,7 @@ export class Boxing {
 
   show(box) {
     this.box = box;
+    this.frame?.classList.remove("given");
     this.node.hidden = this.bar.hidden = !box;
     if (!box) return;
     const [x1, y1, x2, y2] = box.map((v) => `${v * 100}%`);
@@ -118,6 +119,7 @@ export class Boxing {
     const swallow = (click) => click.stopPropagation();
     this.frame.addEventListener("click", swallow, true);
     setTimeout(() => this.frame?.removeEventListener("click", swallow, true));
+    this.arm(false);
     const [x1, y1, x2, y2] = this.box;
     this.set(x2 - x1 < LEAST || y2 - y1 < LEAST ? drag.old : this.box);
   }

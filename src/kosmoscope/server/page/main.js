@@ -112,6 +112,8 @@ function go(picture) {
   label();
   $("strip").querySelector("[aria-current]")?.focus({ preventScroll: true });
   say(`${picture.name}: ${entryNow()?.caption ?? ""}`);
+  // The next picture came before this one's turn was over.
+  if (!picture.entries.some((entry) => entry.result)) wish(WISHES.brief());
 }
 
 // --- asking
@@ -138,6 +140,7 @@ async function wish(wanted) {
   showAll();
   say("Looking");
   const read = reader(say);
+  const began = performance.now();
   try {
     await ask(picture, entry, control.signal, (what) => {
       if (what === "text") read(entry.caption);
@@ -145,6 +148,7 @@ async function wish(wanted) {
       if (what === "entity") view.show(picture, entry);
       $("answer").querySelector(".caption")?.replaceWith(textOf(entry, look));
     });
+    entry.seconds = (performance.now() - began) / 1000;
     const { width, height } = entry.result.image;
     if (!picture.thumb) Object.assign(picture, { width, height });
     const boxes = entry.entities.reduce((n, e) => n + e.boxes.length, 0);

@@ -24,7 +24,6 @@ export function readResult(result) {
   const { caption, entities, colours } = result;
   return {
     caption, result, finish: result.finish_reason, notes: result.warnings,
-    seconds: result.timing.total,
     entities: entities.map((e, n) => readEntity(e, n, caption, colours[e.phrase])),
   };
 }

@@ -21,7 +21,7 @@ export async function makePicture(file, name) {
   count += 1;
   return {
     number: count, file, name, id: "", // `id`: what the server knows it by
-    thumb: size ? url : "", href: "", problem: "This browser has no way to show it. The model can read it all the same.",
+    thumb: size ? url : "", href: "", problem: "This browser has no way to show it. The model may read it all the same.",
     width: size?.width ?? 4, height: size?.height ?? 3,
     entries: [], at: -1, box: null,
   };

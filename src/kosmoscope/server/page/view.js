@@ -41,7 +41,9 @@ export class View {
     this.boxing.attach(frame, picture.box);
     frame.addEventListener("pointermove", (event) => this.over(event));
     frame.addEventListener("pointerdown", (event) => this.over(event));
-    frame.addEventListener("pointerleave", () => this.name(null));
+    frame.addEventListener("pointerleave", (event) => {
+      if (event.pointerType !== "touch") this.name(null); // a finger leaves with every tap
+    });
     this.redraw();
   }
 
@@ -52,6 +54,7 @@ export class View {
     frame.querySelector("svg.boxes").replaceWith(overlay(entry, look));
     frame.querySelector("img")?.setAttribute("alt", entry.caption || picture.name);
     frame.classList.toggle("busy", Boolean(entry.busy));
+    frame.classList.toggle("given", entry.verb === "refer"); // the answer has the box
     frame.classList.toggle("labelled", this.labels !== null);
     this.lit = this.hot = null;
     this.paint();

@@ -1,0 +1,187 @@
+"""The server's page in Chromium: how soon it answers with pocket, and docs/images/page-*.jpg.
+
+    python benchmarks/server_page.py [--images docs/images]
+
+Needs selenium, and Debian's chromium and chromium-driver. Times are those that a visitor sees: from
+the moment that a file is chosen to a text on the screen, everything between included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from machine import describe
+
+PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+MOUNTAIN = PHOTOS / "aitzgorri_by_Aitzol_Berasategi.jpg"
+DOGS = PHOTOS / "friends_by_Aitzol_Berasategi.jpg"
+WATCH = """
+const [input] = arguments;
+let began;
+input.addEventListener('change', () => { began = performance.now(); }, {capture: true});
+window.times = {};
+new MutationObserver((_, observer) => {
+  const text = document.querySelector('#answer .caption');
+  if (!text || began === undefined) return;
+  const spent = performance.now() - began;
+  if (!text.classList.contains('none')) window.times.first ??= spent;
+  if (text.getAttribute('aria-busy') === 'true') return;
+  window.times.whole = spent;
+  observer.disconnect();
+}).observe(document.querySelector('#answer'), {childList: true, subtree: true});
+"""
+SHOWN = "return document.querySelector('.thumb[aria-current]')?.title"
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run a server with pocket; yields its address."""
+    command = [sys.executable, "-m", "kosmoscope.cli", "serve", "--port", "0", "--model", "pocket"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        url = ""
+        for line in server.stderr:
+            if found := re.search(r"listening on (http://\S+)", line):
+                url = found[1]
+            if "is ready" in line:
+                break
+        yield url
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """Run Chromium."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    with tempfile.TemporaryDirectory() as profile:
+        for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                     "--window-size=1320,900", f"--user-data-dir={profile}"):  # fmt: skip
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+class Visit:
+    """A visit to the page."""
+
+    def __init__(self, driver: Any, url: str) -> None:
+        self.driver = driver
+        driver.get(url)
+        self.until(lambda: "is looking" in self.one("#model").text)
+
+    def one(self, css: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        WebDriverWait(self.driver, 120, 0.02).until(lambda _: condition())
+
+    def answered(self) -> None:
+        """Wait until an answer is there, whole."""
+        script = "return document.querySelector('.caption')?.getAttribute('aria-busy') === 'false'"
+        self.until(lambda: self.driver.execute_script(script))
+
+    def show(self, photo: Path) -> None:
+        self.one("#file").send_keys(str(photo))
+        self.until(lambda: self.driver.execute_script(SHOWN) == photo.name)
+        self.answered()
+
+    def picture(self, out: Path) -> None:
+        time.sleep(0.5)
+        with Image.open(io.BytesIO(self.driver.get_screenshot_as_png())) as image:
+            image.convert("RGB").save(out, quality=84, optimize=True, progressive=True)
+        print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
+
+
+def times(driver: Any, url: str, rounds: int) -> None:
+    """Print how long answers take to be seen; each time the server sees another picture."""
+    found: dict[str, list[float]] = {"first": [], "whole": []}
+    with tempfile.TemporaryDirectory() as folder, Image.open(MOUNTAIN) as image:
+        for number in range(rounds):
+            visit = Visit(driver, url)
+            photo = Path(folder) / f"{number}.jpg"
+            image.save(photo, quality=90 - number)
+            driver.execute_script(WATCH, visit.one("#file"))
+            visit.show(photo)
+            for name, spent in driver.execute_script("return window.times").items():
+                found[name].append(spent)
+    for name, spent in found.items():
+        print(f"{name}: median {statistics.median(spent):.0f} ms, longest {max(spent):.0f} ms")
+
+
+def images(driver: Any, url: str, folder: Path) -> None:
+    """Write the pictures of docs/server.md."""
+    scheme = "Emulation.setEmulatedMedia"
+    for name in ("light", "dark", "phone"):
+        value = "dark" if name == "dark" else "light"
+        features = [
+            {"name": "prefers-color-scheme", "value": value},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        driver.execute_cdp_cmd(scheme, {"features": features})
+        if name == "phone":
+            size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        visit = Visit(driver, url)
+        if name == "light":
+            visit.show(MOUNTAIN)
+        visit.show(MOUNTAIN if name == "dark" else DOGS)
+        if name == "light":
+            frame = visit.one("#stage .frame")
+            w, h = frame.rect["width"], frame.rect["height"]
+            actions = ActionChains(driver)
+            actions.move_to_element_with_offset(frame, int(-0.21 * w), int(-0.28 * h))
+            actions.click_and_hold().move_by_offset(9, 9)
+            actions.move_by_offset(int(0.29 * w) - 9, int(0.28 * h) - 9).release().perform()
+            visit.one(".drawn-bar .primary").click()
+            visit.answered()
+        if name == "dark":
+            visit.one("#detailed").click()
+            visit.answered()
+            visit.one("#masks").click()
+            visit.until(lambda visit=visit: visit.one("#names .names"))
+            frame = visit.one("#stage .frame")
+            ActionChains(driver).move_to_element_with_offset(frame, 160, -60).perform()
+        visit.picture(folder / f"page-{name}.jpg")
+
+
+def main() -> None:
+    """Print the times, and write the pictures where they are wanted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=Path, help="folder for the documents' pictures")
+    parser.add_argument("--rounds", type=int, default=11)
+    args = parser.parse_args()
+    print(describe())
+    with serving() as url, browsing() as driver:
+        times(driver, url, args.rounds)
+        if args.images:
+            images(driver, url, args.images)
+
+
+if __name__ == "__main__":
+    main()
