@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import kosmoscope.gallery
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import OptionError, OutputError
 from kosmoscope.files.addresses import relative_address
@@ -207,6 +209,20 @@ def test_nothing_in_the_page_points_to_the_network(tmp_path: Path) -> None:
         for key in ("src", "href"):
             assert (attrs.get(key) or "#").startswith(("#", "data:"))
         assert not [key for key in attrs if key.startswith("on") or key == "style"]
+
+
+def test_no_two_files_of_the_page_have_one_name() -> None:
+    """All of them are one script, where a second function of a name would silently be the first."""
+    folder = Path(kosmoscope.gallery.__file__).parent / "page"
+    found = [
+        name
+        for file in folder.rglob("*.js")
+        for name in re.findall(
+            r"^(?:export )?(?:const|let|function|class) (\w+)", file.read_text("utf-8"), re.M
+        )
+    ]
+    assert len(found) > 150
+    assert [name for name, number in Counter(found).items() if number > 1] == []
 
 
 def test_the_page_itself_is_small_and_stays_below_its_bound(tmp_path: Path) -> None:

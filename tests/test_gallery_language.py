@@ -22,9 +22,11 @@ from kosmoscope.gallery.html import SEARCH, bundled, safe_json
 from kosmoscope.gallery.language import language
 from kosmoscope.search import parse, wording
 from kosmoscope.search.evaluate import PictureRecord, evaluate
+from kosmoscope.search.evaluate.packing import columns_of
 from kosmoscope.search.known import named
 from kosmoscope.search.language import Query
 from kosmoscope.search.language.tokens import fold, tokens_of, words_of
+from kosmoscope.search.nearest import nearness
 from kosmoscope.search.words import TABLE, meaning
 from kosmoscope.search.words.part import lines_about
 from test_search_cases import CASES
@@ -38,8 +40,10 @@ const asked = new Map(Object.entries(told.below).map(([noun, nouns]) => [noun, n
 const below = (noun) => asked.get(noun) ?? new Set([noun]);
 const asRecord = (record) => ({
   folder: "", taken: null, ...record, words: new Set(record.words ?? []),
-  things: (record.things ?? []).map((seen) => (
-    { box: null, words: [], colours: [], number: 1, ...seen })),
+  things: (record.things ?? []).map((seen) => ({
+    words: [], colours: [], number: 1, ...seen,
+    box: seen.box ? seen.box.map((v) => Math.round(v * LANGUAGE.rules.scale)) : null,
+  })),
 });
 const read = (text) => {
   const query = parse(text);
@@ -52,6 +56,8 @@ globalThis.answers = JSON.stringify({
   texts: told.texts.map(read),
   evaluated: told.evaluated.map(([query, record]) =>
     evaluate(typeof query === "string" ? parse(query) : query, asRecord(record), below)),
+  near: told.evaluated.slice(-told.random).map(([query, record]) =>
+    nearness(partsOf(query.find), new Judge(asRecord(record), below, query.score))),
   phrases: told.phrases.map(nounsOf),
   meant: told.asked.map((noun) => told.present.filter((one) => meanings.of(noun).has(one))),
 });
@@ -112,6 +118,7 @@ def answers(browser: Any, tmp_path_factory: pytest.TempPathFactory, asked: Asked
             *([case["query"], case["record"]] for case in CASES["evaluate"]),
             *([query.to_dict(), plain(record)] for query, record in asked.pictures),
         ],
+        "random": len(asked.pictures),
         "lines": lines_about(PRESENT),
         "present": PRESENT,
         "asked": ASKED,
@@ -172,6 +179,14 @@ def test_pictures_are_judged_as_the_package_judges_them(asked: Asked, answers: A
         assert verdict["evidence"] == theirs
         with_evidence += bool(theirs)
     assert with_evidence > EXAMPLES / 10
+
+
+def test_what_comes_nearest_is_what_the_package_says(asked: Asked, answers: Answers) -> None:
+    expected = [
+        nearness(query, columns_of([record]), made.meaning)[0] for query, record in asked.pictures
+    ]
+    assert answers["near"] == pytest.approx(expected, abs=1e-9)
+    assert sum(near > 0 for near in expected) > EXAMPLES / 2
 
 
 def test_nouns_are_those_of_the_package(asked: Asked, answers: Answers) -> None:

@@ -107,7 +107,7 @@ def test_a_plain_word_is_still_a_filter(tab: Tab, gallery: Path) -> None:
     query.send_keys("do")
     dogs = {"both.png", "other.png", "trip/dogs.png", "dated.jpg"}
     tab.until(lambda: set(tab.names()) == dogs)
-    assert "4 pictures only for a phrase with these letters" in tab.one("#reading").text
+    assert "4 pictures because a phrase has these letters" in tab.one("#reading").text
     query.send_keys("g")
     tab.until(lambda: tab.hash() == "#q=dog")
     assert tab.names()[-1] == "dated.jpg", "what is likely comes first"
@@ -160,11 +160,15 @@ def test_masks_of_evidence_stay_bright(tab: Tab, tmp_path: Path) -> None:
 
 
 def test_nothing_says_so_and_what_came_nearest(tab: Tab, gallery: Path) -> None:
-    ask(tab, gallery, "3 dogs")
+    ask(tab, gallery, "a zebra")
     assert tab.names() == []
     assert tab.one("#empty-text").text == "No picture matches."
     assert tab.one("#count").text == "0 of 5 pictures"
-    assert not tab.one("#nearest").is_displayed(), "no picture has three, however unlikely"
+    assert not tab.one("#nearest").is_displayed(), "no picture has anything of it"
+    ask(tab, gallery, "3 dogs")
+    assert tab.one("#nearest-text").text == "Nearest comes trip/dogs.png, less than 1 % likely."
+    tab.one("#nearest-open").click()
+    assert evident(tab, "#large") == [["Two dogs"], ["0", "0"]], "what it has of the parts"
     ask(tab, gallery, "a striped dog left of a car")
     assert tab.one("#empty-text").text == "No picture matches well enough."
     assert tab.one("#nearest-text").text == "Nearest comes both.png, 20 % likely."

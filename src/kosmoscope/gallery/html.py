@@ -31,7 +31,8 @@ SEARCH = tuple(
     f"search/{name}.js"
     for name in (
         *("tables", "tokens", "nouns", "amounts", "dates", "cursor", "filters", "drafts", "parser"),
-        *("wording", "space", "chance", "judge", "meanings", "records", "asking", "examples"),
+        *("wording", "space", "chance", "judge", "meanings", "records", "nearest", "asking"),
+        "examples",
     )
 )
 """The language of questions, its rules, and what asks them of a page: modules, in their order."""

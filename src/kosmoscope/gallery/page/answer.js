@@ -14,7 +14,7 @@ function readingOf(question, answer) {
   if (!said) lines.push(["Nothing is asked for"]);
   for (const note of query.notes) lines.push([el("bdi", { text: note })]);
   const byText = answer.found.length - answer.likely;
-  if (byText) lines.push([`${plural(byText, "picture")} only for a phrase with these letters`]);
+  if (byText) lines.push([`${plural(byText, "picture")} because a phrase has these letters`]);
   return lines.flatMap((line, i) => (i ? [" · ", ...line] : line));
 }
 

@@ -3,6 +3,7 @@
 import { entityShown } from "../scores.js";
 import { fold } from "../words.js";
 import { Judge } from "./judge.js";
+import { nearness, partsOf } from "./nearest.js";
 import { parse } from "./parser.js";
 import { recordOf } from "./records.js";
 import { LANGUAGE } from "./tables.js";
@@ -24,6 +25,7 @@ export class Question {
     this.text = fold(text);
     this.query = parse(text);
     this.said = wording(this.query);
+    this.parts = partsOf(this.query.find);
     this.meaning = (noun) => meanings.of(noun);
   }
 
@@ -50,7 +52,13 @@ export class Question {
     if (find !== null) {
       const judge = this.judge(picture, look);
       const { things } = judge.record;
-      for (const { thing, relation, other } of judge.evidence(find)) {
+      let evidence = judge.evidence(find);
+      // Nothing of the whole: then of its parts, each thing once.
+      if (!evidence.length && found.chance < LIKELY) {
+        const each = this.parts.toReversed().flatMap((part) => judge.evidence(part));
+        evidence = [...new Map(each.map((one) => [one.thing, one])).values()];
+      }
+      for (const { thing, relation, other } of evidence) {
         const used = [things[thing], things[other]].filter(Boolean);
         for (const { entity, from } of used) {
           if (entity) found.entities.add(entity);
@@ -79,21 +87,31 @@ export class Question {
   }
 }
 
-// {found: pictures, likely: how many of them are, nearest: the likeliest of the others, or null}.
+// Of pictures that are no answer the one that comes nearest, or null.
+function nearestOf(question, pictures, look) {
+  let [best, order] = [null, 0];
+  for (const picture of pictures) {
+    const near = picture.chance + nearness(question.parts, question.judge(picture, look));
+    if (near > order) [best, order] = [picture, near];
+  }
+  return best;
+}
+
+// {found: pictures, likely: how many of them are, nearest: what comes nearest where none is found}.
 // Every picture then has its `chance`, and shows a tab with evidence.
 export function ask(question, pictures, look) {
   const answer = { found: [], likely: 0, nearest: null };
   const shown = (entry) => look.least === 0 || entry.entities.some((e) => entityShown(e, look));
-  for (const picture of pictures.filter(({ entries }) => entries.some(shown))) {
+  const asked = pictures.filter(({ entries }) => entries.some(shown));
+  for (const picture of asked) {
     picture.chance = question.chance(picture, look);
     const likely = picture.chance >= LIKELY;
     if (likely || picture.entries.some((entry) => question.withText(entry, look).length)) {
       answer.found.push(picture);
       answer.likely += Number(likely);
       picture.tab = question.tab(picture, look);
-    } else if (picture.chance > (answer.nearest?.chance ?? 0)) {
-      answer.nearest = picture;
     }
   }
+  if (!answer.found.length) answer.nearest = nearestOf(question, asked, look);
   return answer;
 }

@@ -1,7 +1,8 @@
 // How likely a picture satisfies a question, and by what: kosmoscope.search.evaluate.rules.
 //
 // A record is {things, words, folder, taken}; `words` a Set, `taken` an ISO day or null. A thing is
-// {noun, words, probability, box, colours, number}; `box` null: named and not located.
+// {noun, words, probability, box, colours, number}; `box` in whole units, null where it was named and
+// not located.
 
 import { SOME } from "./amounts.js";
 import { chanceOf, noneOf } from "./chance.js";

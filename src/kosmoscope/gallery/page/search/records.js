@@ -33,9 +33,9 @@ function readThing(row, picture) {
   const [k, n, i, probability, colours = 0, number = 1, ...corners] = row;
   const entity = picture.entries[k].entities[n];
   const from = entity.boxes[i] ?? null;
-  const drawn = from && [from.x1, from.y1, from.x2, from.y2];
+  const drawn = from && [from.x1, from.y1, from.x2, from.y2].map((v) => Math.round(v * SCALE));
   return { ...readPhrase(entity.phrase), probability: probability / SCALE,
-    box: corners.length ? corners.map((v) => v / SCALE) : drawn, colours: readColours(colours), number,
+    box: corners.length ? corners : drawn, colours: readColours(colours), number,
     entity, from };
 }
 

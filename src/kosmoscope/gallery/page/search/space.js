@@ -1,8 +1,8 @@
-// What boxes can tell. Boxes are [x1, y1, x2, y2], normalised, y down.
+// What boxes can tell. Boxes are [x1, y1, x2, y2] in whole units of the picture's sides, y down.
 
 import { LANGUAGE } from "./tables.js";
 
-const { touching_gap: TOUCHING_GAP, near_gap: NEAR_GAP, tolerance: TOLERANCE, edge: EDGE,
+const { scale: UNITS, touching_gap: TOUCHING_GAP, near_gap: NEAR_GAP, tolerance: TOLERANCE, edge: EDGE,
   large_area: LARGE_AREA, small_area: SMALL_AREA } = LANGUAGE.rules;
 
 const covered = (box) => (box[2] - box[0]) * (box[3] - box[1]);
@@ -27,17 +27,17 @@ const lies = {
 
 const middleX = (b) => 3 * (b[0] + b[2]);
 const middleY = (b) => 3 * (b[1] + b[3]);
-const central = (value) => value >= 2 && value <= 4;
+const central = (value) => value >= 2 * UNITS && value <= 4 * UNITS;
 
 const stands = {
-  left: (b) => middleX(b) < 2,
-  right: (b) => middleX(b) > 4,
-  top: (b) => middleY(b) < 2,
-  bottom: (b) => middleY(b) > 4,
+  left: (b) => middleX(b) < 2 * UNITS,
+  right: (b) => middleX(b) > 4 * UNITS,
+  top: (b) => middleY(b) < 2 * UNITS,
+  bottom: (b) => middleY(b) > 4 * UNITS,
   middle: (b) => central(middleX(b)) && central(middleY(b)),
-  background: (b) => b[1] + b[3] < 1,
-  foreground: (b) => b[3] > 0.75,
-  edge: (b) => b[0] <= EDGE || b[1] <= EDGE || b[2] >= 1 - EDGE || b[3] >= 1 - EDGE,
+  background: (b) => b[1] + b[3] < UNITS,
+  foreground: (b) => 4 * b[3] > 3 * UNITS,
+  edge: (b) => b[0] <= EDGE || b[1] <= EDGE || b[2] >= UNITS - EDGE || b[3] >= UNITS - EDGE,
 };
 
 const measures = {
