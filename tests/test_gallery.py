@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import kosmoscope.gallery
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import OptionError, OutputError
 from kosmoscope.files.addresses import relative_address
@@ -209,8 +211,22 @@ def test_nothing_in_the_page_points_to_the_network(tmp_path: Path) -> None:
         assert not [key for key in attrs if key.startswith("on") or key == "style"]
 
 
+def test_no_two_files_of_the_page_have_one_name() -> None:
+    """All of them are one script, where a second function of a name would silently be the first."""
+    folder = Path(kosmoscope.gallery.__file__).parent / "page"
+    found = [
+        name
+        for file in folder.rglob("*.js")
+        for name in re.findall(
+            r"^(?:export )?(?:const|let|function|class) (\w+)", file.read_text("utf-8"), re.M
+        )
+    ]
+    assert len(found) > 150
+    assert [name for name, number in Counter(found).items() if number > 1] == []
+
+
 def test_the_page_itself_is_small_and_stays_below_its_bound(tmp_path: Path) -> None:
-    assert len(build([], tmp_path / "empty").encode()) < 80_000
+    assert len(build([], tmp_path / "empty").encode()) < 130_000
     d = describe(tmp_path / "nowhere.png")
     few = [describe(f"/nowhere/{i}.png") for i in range(100)]
     index = build_gallery(few, tmp_path / "few")

@@ -21,8 +21,10 @@ from kosmoscope.gallery.records import (
     common_parts,
     short_names,
 )
+from kosmoscope.gallery.seen import Seen, seen_in
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
 from kosmoscope.masks import LabelMap
+from kosmoscope.search.words.part import lines_about
 from kosmoscope.types import GroundedCaption
 
 THUMBNAIL_PX = (64, 2048)
@@ -89,7 +91,7 @@ def build_gallery(
         if not ours.whole:
             claim(thumbs)
         thumbs.mkdir(exist_ok=True)
-        made = _thumbnails(pictures, thumbs, thumbnail_px, progress)
+        made, seen = _look(pictures, thumbs, thumbnail_px, progress)
         for thumb in made:
             if thumb.error is not None and problem is not None:
                 problem(thumb.error)
@@ -100,9 +102,9 @@ def build_gallery(
         ]
         base = _folder(hrefs)
         rows = (
-            p.row(i, name, thumb.name, href.removeprefix(base), thumb.problem)
-            for i, (p, name, thumb, href) in enumerate(
-                zip(pictures, names, made, hrefs, strict=True)
+            p.row(i, name, thumb.name, href.removeprefix(base), thumb.problem, known)
+            for i, (p, name, thumb, href, known) in enumerate(
+                zip(pictures, names, made, hrefs, seen, strict=True)
             )
         )
         meta = {
@@ -111,6 +113,7 @@ def build_gallery(
             "models": list(collected.models.strings),
             "masks": collected.masks,
             "closer": collected.closer,
+            "kinds": lines_about({noun for one in seen for noun in one.nouns}),
             "version": __version__,
         }
         page = make_page(title, meta, rows)
@@ -131,22 +134,33 @@ def build_gallery(
     return index
 
 
-def _thumbnails(
+def _look(
     pictures: list[PictureRecord],
     folder: Path,
     px: int,
     progress: Callable[[int, int], None] | None,
-) -> list[Thumbnail]:
+) -> tuple[list[Thumbnail], list[Seen]]:
+    """Look at every picture: its thumbnail, and what is known of it."""
+
+    def one(picture: PictureRecord) -> tuple[Thumbnail, Seen]:
+        thumbnail = make_thumbnail(picture.path, picture.file, folder, px)
+        file = picture.file if thumbnail.name else None
+        seen = seen_in(picture.path, file, picture.descriptions)
+        picture.descriptions.clear()
+        return thumbnail, seen
+
     made: list[Thumbnail] = []
+    known: list[Seen] = []
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        for one in pool.map(lambda p: make_thumbnail(p.path, p.file, folder, px), pictures):
-            made.append(one)
+        for thumbnail, seen in pool.map(one, pictures):
+            made.append(thumbnail)
+            known.append(seen)
             if progress is not None:
                 progress(len(made), len(pictures))
     finally:
         pool.shutdown(cancel_futures=True)
-    return made
+    return made, known
 
 
 def _folder(hrefs: list[str]) -> str:

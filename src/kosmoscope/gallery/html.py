@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from kosmoscope.gallery.language import language
+
 MAX_PAGE_BYTES = 200_000
 """index.html is never larger: data that do not fit go into files of their own."""
 CHUNK_BYTES = 250_000
@@ -25,12 +27,24 @@ SHARED = (
 )
 """What other pages are made of too: modules, and styles."""
 _STYLES = (*(name for name in SHARED if name.endswith(".css")), "cards.css", "large.css")
+SEARCH = tuple(
+    f"search/{name}.js"
+    for name in (
+        *("tables", "tokens", "nouns", "amounts", "dates", "cursor", "filters", "drafts", "parser"),
+        *("wording", "space", "chance", "judge", "meanings", "records", "nearest", "asking"),
+        "examples",
+    )
+)
+"""The language of questions, its rules, and what asks them of a page: modules, in their order."""
 _SCRIPTS = (
     *(name for name in SHARED if name.endswith(".js")),
-    *("data.js", "state.js", "card.js", "feed.js", "large.js", "main.js"),
+    *SEARCH,
+    *("data.js", "state.js", "answer.js", "card.js", "feed.js", "large.js", "main.js"),
 )
-_MODULE = re.compile(r'^import [^;]*";\n|^export (?=const |function )', re.MULTILINE)
+_MODULE = re.compile(r'^import [^;]*";\n|^export (?=const |function |class )', re.MULTILINE)
 """What makes a file a module: a page opened from a file may not load any, so all are one script."""
+_UNSAID = re.compile(r"^ *(?://.*)?\n|^ +", re.MULTILINE)
+"""Indents, and lines of comments alone: a fifth of the scripts. No text of theirs has lines."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _CSP = (
@@ -114,6 +128,7 @@ def _assemble(title: str, meta: dict[str, Any], inline: str, data: Sequence[str]
         "csp": csp,
         "title": html.escape(_encodable(title)),
         "meta": safe_json(meta),
+        "language": parts["language"],
         "data": inline or "\n".join(f'<script defer src="data/{name}"></script>' for name in data),
     }
     # In one pass: braces in what is put in are text.
@@ -139,8 +154,17 @@ def _text(name: str) -> str:
 @cache
 def _parts() -> dict[str, str]:
     style = "\n" + "\n".join(_text(name) for name in _STYLES)
-    body = "\n".join(_MODULE.sub("", _text(name)) for name in _SCRIPTS)
-    return {"style": style, "script": f'\n(() => {{\n"use strict";\n{body}}})();\n'}
+    body = bundled(_SCRIPTS)
+    return {
+        "style": style,
+        "script": f'\n(() => {{\n"use strict";\n{body}}})();\n',
+        "language": safe_json(language()),
+    }
+
+
+def bundled(names: Iterable[str]) -> str:
+    """Return files of the page as one script, each after those that it imports from."""
+    return "\n".join(_UNSAID.sub("", _MODULE.sub("", _text(name))) for name in names)
 
 
 def _hash(text: str) -> str:

@@ -3,12 +3,13 @@
 The scripts of the page (`page/data.js`) read these rows; both sides change together. Everything
 is an array, since keys would be most of the data:
 
-    picture  [id, name, width, height, thumbnail, href, problem, entries]
+    picture  [id, name, width, height, thumbnail, href, problem, entries, things, taken]
     entry    [prompt, model, finish, caption, notes, entities]      (indices into the tables)
     entity   [start, end, phrase, colour, score, cut, boxes, mask, own]  (UTF-16 offsets)
     boxes    x1, y1, x2, y2, score, x1, ... flat                    (ten-thousandths, per mille)
     mask     an SVG path, see `outlines`; absent or "" where there is none
     own      so many of the boxes are of one look, the first ones; absent where all are
+    things   what questions are asked of, see `seen`
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
 from kosmoscope.files.text import shown_name
 from kosmoscope.gallery.outlines import Outlines
+from kosmoscope.gallery.seen import Seen
 from kosmoscope.geometry import check_xyxy_norm
 from kosmoscope.types import Box, Entity, GroundedCaption
 
@@ -56,14 +58,19 @@ class PictureRecord:
     file: Path | None
     """Where the original should be; None: it never was a file."""
     entries: list[list[Any]] = field(default_factory=list)
+    descriptions: list[GroundedCaption] = field(default_factory=list)
+    """One for each entry."""
 
-    def row(self, number: int, name: str, thumbnail: str, href: str, problem: str) -> list[Any]:
+    def row(
+        self, number: int, name: str, thumbnail: str, href: str, problem: str, seen: Seen
+    ) -> list[Any]:
         """Return the compact form; `number` tells pictures of the same path apart."""
         key = f"{self.path}\0{number if _nameless(self.path) else 0}"
         # Not of the contents: a link into the gallery survives an edit of the picture.
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6)
         size = [max(self.width, 1), max(self.height, 1)]
-        return [digest.hexdigest(), name, *size, thumbnail, href, problem, self.entries]
+        card = [digest.hexdigest(), name, *size, thumbnail, href, problem, self.entries]
+        return [*card, seen.things, seen.taken]
 
 
 @dataclass(slots=True)
@@ -99,6 +106,7 @@ def collect(
         entry = _entry(d, out, rows)
         if entry not in record.entries:
             record.entries.append(entry)
+            record.descriptions.append(d)
     return out
 
 

@@ -93,7 +93,7 @@ def _of_entity(entity: Entity, looked: Looked | None) -> Iterator[Seen]:
     elif number == SEVERAL and many > 1:
         number = many  # several, and here they are
     for i, box in enumerate(entity.boxes):
-        corners = _corners(box)
+        corners = corners_of(box)
         seen = colours if looked is None else (*colours, *colours_in(looked.colours, corners))
         # Those that nobody located are where the last one is.
         here = min(max(number - many + 1, 1), MAX_NUMBER) if i == many - 1 else 1
@@ -104,7 +104,8 @@ def _of_entity(entity: Entity, looked: Looked | None) -> Iterator[Seen]:
         )  # fmt: skip
 
 
-def _corners(box: Box) -> XYXY:
+def corners_of(box: Box) -> XYXY:
+    """Return a box as records have it: the finer corners where there are any, as they are kept."""
     x1, y1, x2, y2 = map(rounded, box.refined or box.xyxy)
     # A box of no extent is still a box: its far corner is beyond 0.
     return x1, y1, max(x2, x1, 1 / SCALE), max(y2, y1, 1 / SCALE)

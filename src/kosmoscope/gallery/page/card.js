@@ -42,7 +42,7 @@ function makeCard(picture, position, count, actions) {
   const panel = el("div", { class: "panel", id: `panel${picture.index}` });
   const fill = () => {
     const entry = picture.entries[picture.tab];
-    const query = fold(state.query.trim());
+    const evidence = currentEvidence(picture);
     const open = el("button", { type: "button", class: "icon open", "aria-label": `Large view of ${picture.name}`,
       title: "Large view (Enter)" }, expandIcon());
     open.addEventListener("click", (event) => {
@@ -54,12 +54,13 @@ function makeCard(picture, position, count, actions) {
       fill();
       card.querySelector("[role=tab][aria-selected=true]").focus();
     });
-    const stage = makeStage(picture, entry, state, { view: currentView() });
+    const stage = makeStage(picture, entry, state, { view: currentView(), evidence });
     stage.addEventListener("click", (event) => {
       if (!event.target.closest("[data-e], .handle")) actions.open(picture);
     });
     if (tabs) panel.setAttribute("role", "tabpanel");
-    panel.replaceChildren(stage, captionOf(entry, state, query));
+    const caption = captionOf(entry, state, evidence?.entities);
+    panel.replaceChildren(...[stage, caption, evidenceLine(evidence)].filter(Boolean));
     card.replaceChildren(...[tabs].filter(Boolean), panel,
       el("footer", { class: "foot" },
         el("div", {},

@@ -2,6 +2,7 @@
 
 const META = JSON.parse(document.getElementById("meta").textContent);
 const STEPS = 10000;
+const meanings = new Meanings(META.kinds);
 
 function readBoxes(flat) {
   const boxes = [];
@@ -32,12 +33,13 @@ function readEntry([prompt, model, finish, caption, notes, entities]) {
   };
 }
 
-function readPicture([id, name, width, height, thumb, href, problem, entries], index) {
+function readPicture([id, name, width, height, thumb, href, problem, entries, things, taken], index) {
   return {
     id, index, name, width, height, problem,
     thumb: thumb && `thumbs/${thumb}`,
     href: thumb && META.base + href,
     entries: entries.map(readEntry),
+    things, taken,
     tab: 0,
   };
 }
@@ -57,33 +59,30 @@ function readAll() {
   return rows.map(readPicture);
 }
 
-function entryMatches(entry, query, look) {
-  if (query === "" && look.least === 0) return true;
-  return entry.entities.some(
-    (e) => (query === "" || e.key.includes(query)) && entityShown(e, look),
-  );
-}
+const entryShown = (entry, look) =>
+  look.least === 0 || entry.entities.some((e) => entityShown(e, look));
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const SORTS = {
   name: (a, b) => collator.compare(a.name, b.name),
   score: (a, b) => (b.entries[b.tab].mean ?? -1) - (a.entries[a.tab].mean ?? -1),
   boxes: (a, b) => b.entries[b.tab].boxes - a.entries[a.tab].boxes,
+  match: (a, b) => b.chance - a.chance,
 };
 
-// The pictures that match, in order. A tab that does not match gives way to one that does.
-function select(pictures, look) {
-  const { query, sort, reverse } = look;
-  const wanted = fold(query.trim());
-  const found = pictures.filter((p) => {
-    if (entryMatches(p.entries[p.tab], wanted, look)) return true;
-    const other = p.entries.findIndex((entry) => entryMatches(entry, wanted, look));
+// The pictures of which something is shown. A tab without gives way to one with.
+function filtered(pictures, look) {
+  return pictures.filter((p) => {
+    if (entryShown(p.entries[p.tab], look)) return true;
+    const other = p.entries.findIndex((entry) => entryShown(entry, look));
     if (other >= 0) p.tab = other;
     return other >= 0;
   });
+}
+
+function sorted(pictures, sort, reverse) {
   const order = SORTS[sort];
-  found.sort((a, b) => (reverse ? -order(a, b) : order(a, b)) || a.index - b.index);
-  return found;
+  return pictures.sort((a, b) => (reverse ? -order(a, b) : order(a, b)) || a.index - b.index);
 }
 
 function frequentPhrases(pictures, most) {

@@ -43,8 +43,10 @@ class Large {
   fill() {
     const { picture, dialog } = this;
     const entry = picture.entries[picture.tab];
-    const stage = makeStage(picture, entry, state, { view: currentView(), large: true });
-    const inner = el("div", { class: "inner", tabindex: "-1" }, this.head(), stage, this.side(entry));
+    const evidence = currentEvidence(picture);
+    const stage = makeStage(picture, entry, state, { view: currentView(), large: true, evidence });
+    const side = this.side(entry, evidence);
+    const inner = el("div", { class: "inner", tabindex: "-1" }, this.head(), stage, side);
     link(inner);
     dialog.replaceChildren(inner);
   }
@@ -66,7 +68,7 @@ class Large {
       button("Close", "Close (Esc)", "M6 6l12 12M18 6 6 18", () => this.dialog.close(), false));
   }
 
-  side(entry) {
+  side(entry, evidence) {
     const { picture } = this;
     const tabs = tabsOf(picture, "large-panel", (k) => {
       picture.tab = k;
@@ -74,7 +76,7 @@ class Large {
       this.dialog.querySelector("[role=tab][aria-selected=true]").focus();
     });
     const panel = el("div", { id: "large-panel", role: tabs ? "tabpanel" : null },
-      captionOf(entry, state, fold(state.query.trim())), phraseList(entry, state));
+      captionOf(entry, state, evidence?.entities), evidenceLine(evidence), phraseList(entry, state));
     return el("div", { class: "side-panel" }, tabs, panel, this.facts(entry));
   }
 

@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 
 function start(pictures) {
   let shown = [];
+  let nearest = null;
   const byId = new Map(pictures.map((p) => [p.id, p]));
   const actions = {
     open(picture) {
@@ -33,12 +34,19 @@ function start(pictures) {
 
   // Filter, sort and draw anew.
   function refresh() {
-    shown = select(pictures, state);
+    const question = currentQuestion();
+    const answer = question && ask(question, pictures, state);
+    shown = sorted(answer?.found ?? filtered(pictures, state), currentSort(), state.reverse);
     feed.show(shown);
     const all = shown.length === pictures.length;
     $("count").textContent = all ? plural(shown.length, "picture") : `${shown.length} of ${plural(pictures.length, "picture")}`;
+    $("reading").replaceChildren(...readingOf(question, answer));
     $("empty").hidden = shown.length > 0;
-    $("empty-text").textContent = pictures.length ? "No picture matches." : "There are no pictures yet.";
+    nearest = answer?.nearest ?? null;
+    const matches = nearest ? "No picture matches well enough." : "No picture matches.";
+    $("empty-text").textContent = pictures.length ? matches : "There are no pictures yet.";
+    $("nearest").hidden = nearest === null;
+    if (nearest) $("nearest-text").replaceChildren(...nearestText(nearest));
     $("reset").hidden = !pictures.length;
     if (large.picture) large.fill();
   }
@@ -47,7 +55,8 @@ function start(pictures) {
     $("query").value = state.query;
     $("score").value = String(Math.round(state.least * 100));
     $("score-out").textContent = state.least ? percent(state.least) : "any";
-    $("sort").value = state.sort;
+    $("sort").value = currentSort();
+    $("sort-match").disabled = !currentQuestion();
     $("reverse").setAttribute("aria-pressed", String(state.reverse));
     $("masks").setAttribute("aria-pressed", String(state.masks));
     $("closer").setAttribute("aria-pressed", String(state.closer));
@@ -79,7 +88,10 @@ function start(pictures) {
   };
   $("query").addEventListener("input", (event) => soon({ query: event.target.value }));
   $("score").addEventListener("input", (event) => soon({ least: Number(event.target.value) / 100 }));
-  $("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
+  $("sort").addEventListener("change", ({ target: { value } }) => {
+    change({ sort: value === defaultSort() ? "" : value });
+  });
+  $("nearest-open").addEventListener("click", () => actions.open(nearest));
   $("reverse").addEventListener("click", () => change({ reverse: !state.reverse }));
   $("masks").hidden = !META.masks;
   $("masks-help").hidden = !META.masks;
@@ -146,7 +158,11 @@ function start(pictures) {
   const total = (of) => pictures.reduce((n, p) => n + p.entries.reduce((m, e) => m + of(e), 0), 0);
   const phrases = plural(total((e) => e.entities.length), "phrase");
   $("facts").textContent = `${plural(pictures.length, "picture")}, ${phrases}, ${plural(total((e) => e.boxes), "box", "boxes")}`;
-  $("phrases").append(...frequentPhrases(pictures, 60).map((value) => el("option", { value })));
+  const examples = exampleQuestions(pictures, meanings);
+  if (examples.length) $("query").placeholder = `Search: ${examples[0]}`;
+  $("phrases").append(
+    ...[...examples, ...frequentPhrases(pictures, 60)].map((value) => el("option", { value })),
+  );
   const models = META.models.filter(Boolean).join(", ");
   $("end").textContent = `${models ? `Described by ${models}. ` : ""}Made with kosmoscope ${META.version}.`;
   fromHash();

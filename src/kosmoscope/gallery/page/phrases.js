@@ -6,7 +6,7 @@ import { entityShown } from "./scores.js";
 import { lightOverlay } from "./stage.js";
 import { percent, plural } from "./words.js";
 
-function phraseSpan(entity, look, query) {
+function phraseSpan(entity, look, found) {
   const boxes = entity.boxes.length;
   const word = entity.phrase || `box ${entity.n + 1}`;
   const scores = entity.boxes.map((b) => b.score).filter((s) => s !== null);
@@ -15,7 +15,7 @@ function phraseSpan(entity, look, query) {
   const classes = ["phrase"];
   if (!boxes) classes.push("nowhere");
   if (!entityShown(entity, look)) classes.push("weak");
-  if (query !== "" && entity.key.includes(query)) classes.push("found");
+  if (found?.has(entity)) classes.push("found");
   const span = el(
     "span", { class: classes.join(" "), role: "button", tabindex: "0", "data-e": String(entity.n),
       "aria-pressed": "false", "aria-label": facts.join(", ") },
@@ -25,8 +25,9 @@ function phraseSpan(entity, look, query) {
   return span;
 }
 
-// The caption as text with phrases in it; phrases that are not a part of it stand behind.
-export function captionOf(entry, look, query = "") {
+// The caption as text with phrases in it; phrases that are not a part of it stand behind. `found`:
+// the entities that were searched for, a Set.
+export function captionOf(entry, look, found = null) {
   const node = el("p", { class: "caption", dir: "auto" });
   const inside = entry.entities.filter((e) => e.start >= 0).sort((a, b) => a.start - b.start);
   const outside = entry.entities.filter((e) => e.start < 0);
@@ -36,13 +37,13 @@ export function captionOf(entry, look, query = "") {
       outside.push(entity);
       continue;
     }
-    node.append(entry.caption.slice(at, entity.start), phraseSpan(entity, look, query));
+    node.append(entry.caption.slice(at, entity.start), phraseSpan(entity, look, found));
     at = entity.end;
   }
   node.append(entry.caption.slice(at));
   if (!entry.caption) node.append(el("span", { class: "none", text: "No caption." }));
   if (entry.finish === "length") node.append(el("span", { class: "none", text: " … (cut off)" }));
-  for (const entity of outside) node.append(" ", phraseSpan(entity, look, query));
+  for (const entity of outside) node.append(" ", phraseSpan(entity, look, found));
   return node;
 }
 

@@ -58,7 +58,8 @@ const masked = (entity, look) => look.masks && entity.mask !== "";
 
 let holes = 0;
 
-export function overlay(entry, look) {
+// `evidence`: the boxes, a Set, that stand out until something else is lit.
+export function overlay(entry, look, evidence = null) {
   const shown = entry.entities.flatMap((entity) =>
     entity.boxes.filter((b) => boxShown(entity, b, look)).map((box) => ({ entity, box })),
   );
@@ -77,13 +78,14 @@ export function overlay(entry, look) {
   const taken = [];
   for (const entity of entry.entities) {
     if (!masked(entity, look) || !entityShown(entity, look)) continue;
-    node.append(region(entity, { class: "area", "data-e": entity.n, fill: entity.colour,
+    const speaks = entity.boxes.some((box) => evidence?.has(box));
+    node.append(region(entity, { class: speaks ? "area evidence" : "area", "data-e": entity.n, fill: entity.colour,
       stroke: entity.colour }));
   }
   for (const { entity, box } of shown) {
     const at = place(box);
     node.append(svg(
-      "g", { class: "box", "data-e": entity.n, tabindex: "0", role: "button",
+      "g", { class: evidence?.has(box) ? "box evidence" : "box", "data-e": entity.n, tabindex: "0", role: "button",
         "aria-pressed": "false", "aria-label": boxName(entity, box) },
       svg("rect", { class: "rim", ...at }),
       svg("rect", { class: "line", ...at, stroke: entity.colour }),
@@ -93,25 +95,30 @@ export function overlay(entry, look) {
   for (const { entity, box } of shown.toReversed()) {
     const number = badge(entity, box, taken);
     number.dataset.e = entity.n;
+    number.classList.toggle("evidence", Boolean(evidence?.has(box)));
     numbers.append(number);
   }
   node.append(numbers, svg("g", { class: "plate", "aria-hidden": "true" }));
   node.shown = shown;
   node.look = { ...look };
+  node.evidence = shown.filter(({ box }) => evidence?.has(box));
+  lightOverlay(node, null);
   return node;
 }
 
-// The lit entity: the rest of the picture steps back, the phrase stands at its largest box.
+// The lit entity, else the evidence: the rest of the picture steps back. The phrase of the lit one
+// stands at its largest box.
 export function lightOverlay(node, n) {
   const [mask, plate] = [node.querySelector("mask"), node.querySelector(".plate")];
   while (mask.children.length > 1) mask.lastChild.remove();
   plate.replaceChildren();
   const lit = n === null ? [] : node.shown.filter(({ entity }) => entity.n === n);
-  for (const { entity, box } of lit) {
-    if (!masked(entity, node.look)) mask.append(svg("rect", { ...place(box), fill: "#000" }));
+  for (const { entity, box } of n === null ? node.evidence : lit) {
+    if (n === null || !masked(entity, node.look)) mask.append(svg("rect", { ...place(box), fill: "#000" }));
     else if (mask.children.length === 1) mask.append(region(entity, { fill: "#000" }));
   }
   node.classList.toggle("lit", lit.length > 0);
+  node.classList.toggle("evident", n === null && node.evidence.length > 0);
   if (lit.length) label(plate, node, lit[0]);
 }
 
@@ -189,9 +196,9 @@ function handle(stage) {
   return node;
 }
 
-export function makeStage(picture, entry, look, { view, large = false }) {
+export function makeStage(picture, entry, look, { view, large = false, evidence = null }) {
   const alt = entry.caption || picture.name;
-  const boxes = overlay(entry, look);
+  const boxes = overlay(entry, look, evidence?.boxes);
   const stage = el("div", { class: `stage ${view}` });
   if (view === "side") {
     stage.append(pane(picture, "original", alt, large), pane(picture, "annotated", "", large, boxes));

@@ -4,18 +4,31 @@ const VIEWS = ["side", "slider", "overlay"];
 const narrow = matchMedia("(max-width: 640px)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const state = { query: "", least: 0, sort: "name", reverse: false, view: "", masks: true, closer: true, open: "", tab: 0 };
+const state = { query: "", least: 0, sort: "", reverse: false, view: "", masks: true, closer: true, open: "", tab: 0 };
 
 // On a phone two pictures side by side are two small ones.
 const defaultView = () => (narrow.matches ? "slider" : "side");
 const currentView = () => state.view || defaultView();
+
+// The question that is asked, null for none; read once.
+let asked = null;
+function currentQuestion() {
+  const text = state.query.trim();
+  if (asked?.of !== text) asked = { of: text, question: text ? new Question(text, meanings) : null };
+  return asked.question;
+}
+const currentEvidence = (picture) => currentQuestion()?.evidence(picture, state) ?? null;
+
+// What matches best comes first where something is asked for.
+const defaultSort = () => (currentQuestion() ? "match" : "name");
+const currentSort = () => (state.sort === "match" && !currentQuestion() ? "" : state.sort) || defaultSort();
 
 function readHash() {
   const hash = new URLSearchParams(location.hash.slice(1));
   const least = Number(hash.get("min") ?? 0);
   state.query = (hash.get("q") ?? "").slice(0, 200);
   state.least = least >= 0 && least <= 1 ? least : 0;
-  state.sort = Object.hasOwn(SORTS, hash.get("sort") ?? "") ? hash.get("sort") : "name";
+  state.sort = Object.hasOwn(SORTS, hash.get("sort") ?? "") ? hash.get("sort") : "";
   state.reverse = hash.get("reverse") === "1";
   state.view = VIEWS.includes(hash.get("view")) ? hash.get("view") : "";
   state.masks = hash.get("masks") !== "0";
@@ -28,7 +41,7 @@ function hashOf() {
   const hash = new URLSearchParams();
   if (state.query) hash.set("q", state.query);
   if (state.least) hash.set("min", String(state.least));
-  if (state.sort !== "name") hash.set("sort", state.sort);
+  if (state.sort) hash.set("sort", state.sort);
   if (state.reverse) hash.set("reverse", "1");
   if (state.view) hash.set("view", state.view);
   if (!state.masks) hash.set("masks", "0");

@@ -29,7 +29,7 @@ class Draft:
         if "of" in words[1:] and words[0] in GROUPS:
             del words[: words.index("of") + 1]
             self.count = Count(SEVERAL) if self.count == SOME else self.count
-        if words[0] in ("something", "anything"):
+        if words and words[0] in ("something", "anything"):
             words = [*words[1:], ANY_NOUN]
         while words and (len(words) > 1 or not is_noun(words[0])) and self.look(words[0]):
             words.pop(0)
