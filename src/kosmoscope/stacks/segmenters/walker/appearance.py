@@ -89,7 +89,7 @@ def _contrast(centres: Sequence[NDArray[np.float64]], noise: float) -> float:
     for a in range(len(centres)):
         for b in range(a):
             apart = np.abs(centres[a][:, None] - centres[b][None])
-            clear = apart[apart > 2 * noise]
+            clear = apart[apart > noise]
             if clear.size:
                 found.append(float(clear.min()))
     return min(found, default=4 * noise)

@@ -17,6 +17,7 @@ from kosmoscope.stacks.segmented import Segmented
 from kosmoscope.stacks.segmenters.islands import without_islands
 from kosmoscope.stacks.segmenters.walker.appearance import Appearance, learn, noise_of
 from kosmoscope.stacks.segmenters.walker.refine import refine
+from kosmoscope.stacks.segmenters.walker.samples import samples_at
 from kosmoscope.stacks.segmenters.walker.settings import WalkerOptions
 from kosmoscope.stacks.segmenters.walker.solution import (
     Problem,
@@ -30,8 +31,6 @@ from kosmoscope.stacks.volume import KJI, Floats, Volume, Window
 
 _MARGIN = 14
 """Working voxels around a correction that are solved again at first."""
-_FEW = 30
-"""Marked voxels of a label from which on their values are taken one by one."""
 _MOVED = 0.05
 """A change of probability at the border of what was solved again for which more of it is."""
 
@@ -44,8 +43,12 @@ class WalkerState:
     values: Floats
     found: NDArray[np.float16]
     """(S, K, J, I) probabilities on the working grid."""
-    appearance: Appearance
-    noise: float
+    coarse: Appearance
+    """By the noise of the working grid's means."""
+    full: Appearance
+    """By that of the voxels themselves."""
+    noise: tuple[float, float]
+    """Standard deviations, of the working grid and of the voxels."""
     samples: tuple[Floats, ...]
     marked: Marked
     strokes: tuple[Stroke, ...] = ()
@@ -76,14 +79,16 @@ class Walker:
                 raise InputError(f"seeds: {name!r} has no mark; the walker needs one of each")
         grid = working_grid(volume, ((0, 0, 0), volume.shape), self.options.work_voxels)
         values = block_means(volume, grid)
-        noise = noise_of(values)
-        samples = _samples(volume, marked)
+        noise = noise_of(values), _full_noise(volume, grid, values)
+        samples = tuple(
+            samples_at(volume, marked.kji[marked.labels == n]) for n in range(len(marked.names))
+        )
         span = float(values.min()), float(values.max())
-        appearance = learn(samples, noise, span)
+        coarse, full = (learn(samples, n, span) for n in noise)
         problem = Problem(grid, values, seeds_on(grid, marked.kji, marked.labels))
-        found = solve_pyramid(problem, appearance, noise, self.options)
+        found = solve_pyramid(problem, coarse, noise[0], self.options)
         state = WalkerState(
-            grid, values, found.astype(np.float16), appearance, noise, samples, marked
+            grid, values, found.astype(np.float16), coarse, full, noise, samples, marked
         )
         out = np.empty(volume.shape, np.uint8)
         sure = np.empty(volume.shape, np.uint8)
@@ -133,16 +138,18 @@ class Walker:
         names = old.marked.names
         renumber = np.array([names.index(n) for n in more.names], np.int8)
         labels = renumber[more.labels]
-        new = [values_at(volume, more.kji[labels == n]) for n in range(len(names))]
+        new = [samples_at(volume, more.kji[labels == n]) for n in range(len(names))]
         samples = tuple(np.concatenate(pair) for pair in zip(old.samples, new, strict=True))
-        span = old.appearance.low, old.appearance.high
-        stroke = Stroke(more.kji, learn(samples, old.noise, span, new))
+        span = old.full.low, old.full.high
+        coarse, full = (learn(samples, n, span, new) for n in old.noise)
+        stroke = Stroke(more.kji, coarse, full)
         marked = old.marked.and_more(more)
         return replace(old, samples=samples, marked=marked, strokes=(*old.strokes, stroke))
 
     def _solve_around(self, state: WalkerState, kji: NDArray[np.int64]) -> tuple[Window, Floats]:
         """Solve a window around new marks, and a larger one until its border keeps still."""
-        grid, scale = state.grid, self._scale(state)
+        grid = state.grid
+        scale = edge_scale(state.coarse, state.noise[0], self.options)
         at, _ = grid.place(kji)
         seeds = seeds_on(grid, state.marked.kji, state.marked.labels)
         margin = _MARGIN
@@ -151,9 +158,9 @@ class Walker:
             values = state.values[window]
             start = state.found[:, *window].astype(np.float32)
             shell = _shell(window, grid.shape)
-            prior = state.appearance.likely(values)
+            prior = state.coarse.likely(values)
             for stroke in state.strokes:
-                stroke.pull(prior, values, window, grid.factors, grid.spacing_mm, grid.start)
+                stroke.pull(prior, stroke.coarse.likely(values), window, grid, grid.factors)
             problem = Problem(grid, values, seeds[window])
             found = solve_grid(problem, start, prior, scale, self.options.data, keep=shell)
             inner = ndimage.binary_dilation(shell, iterations=2)
@@ -162,9 +169,6 @@ class Walker:
             if whole or not moved.size or float(moved.max()) < _MOVED:
                 return window, found
             margin *= 2
-
-    def _scale(self, state: WalkerState) -> float:
-        return edge_scale(state.appearance, state.noise, self.options)
 
     def _decide(
         self,
@@ -177,16 +181,17 @@ class Walker:
     ) -> None:
         """Write labels and how sure they are, of a part of the grid's full voxels or of all."""
         grid = state.grid
+        scale = edge_scale(state.full, state.noise[1], self.options)
 
         def prior_of(values: Floats, local: Window) -> Floats:
-            prior = state.appearance.likely(values)
+            prior = state.full.likely(values)
             for stroke in state.strokes:
-                stroke.pull(prior, values, local, (1, 1, 1), grid.spacing_mm, grid.start)
+                stroke.pull(prior, stroke.full.likely(values), local, grid, (1, 1, 1))
             return prior
 
         for slab in refine(
             volume, grid, found, prior_of, (state.marked.kji, state.marked.labels),
-            self._scale(state), self.options.data, part,
+            scale, self.options.data, part,
         ):  # fmt: skip
             out[slab.window] = slab.labels
             sure[slab.window] = slab.sure
@@ -197,37 +202,12 @@ def _surely(before: Segmented) -> NDArray[np.uint8]:
     return before.sure.copy()
 
 
-def values_at(volume: Volume, kji: NDArray[np.int64]) -> Floats:
-    """Return (N,) the values of voxels (N, 3); one slice is read at a time."""
-    out = np.empty(len(kji), np.float32)
-    for k in np.unique(kji[:, 0]):
-        chosen = kji[:, 0] == k
-        layer = volume.values((slice(k, k + 1), slice(None), slice(None)))[0]
-        out[chosen] = layer[kji[chosen, 1], kji[chosen, 2]]
-    return out
-
-
-def _samples(volume: Volume, marked: Marked) -> tuple[Floats, ...]:
-    """Return the values that each label's seeds stand for.
-
-    A label with a few voxels lends the values around each one that are about the same: of a single
-    voxel the noise would be taken for the tissue.
-    """
-    out = []
-    for label in range(len(marked.names)):
-        kji = marked.kji[marked.labels == label]
-        out.append(_around_points(volume, kji) if len(kji) < _FEW else values_at(volume, kji))
-    return tuple(out)
-
-
-def _around_points(volume: Volume, kji: NDArray[np.int64]) -> Floats:
-    found = []
-    limits = np.array(volume.shape)
-    for at in kji:
-        low, high = np.maximum(at - (0, 1, 1), 0), np.minimum(at + (1, 2, 2), limits)
-        k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        found.append(np.median(volume.values((k, j, i))))
-    return np.array(found, np.float32)
+def _full_noise(volume: Volume, grid: Grid, values: Floats) -> float:
+    """Return the noise of the voxels: of some slices in the middle, where the grid is coarser."""
+    if grid.factors == (1, 1, 1):
+        return noise_of(values)
+    middle = volume.shape[0] // 2
+    return noise_of(volume.values((slice(max(middle - 4, 0), middle + 4), slice(None), slice(None))))
 
 
 def _second(state: WalkerState, kji: NDArray[np.int64], label: int) -> NDArray[np.uint8]:
