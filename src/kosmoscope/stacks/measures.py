@@ -17,6 +17,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -170,7 +171,7 @@ def measures_dict(found: Segmented, measures: Sequence[Measure]) -> dict[str, An
     return {
         "schema": 1,
         "notice": NOTICE,
-        "source": volume.source,
+        "source": Path(volume.source).name,
         "segmenter": found.segmenter,
         "voxels_ijk": list(volume.shape[::-1]),
         "spacing_ijk_mm": list(volume.spacing_mm[::-1]),

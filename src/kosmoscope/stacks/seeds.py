@@ -101,6 +101,15 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the JSON form says."""
+
+    labels: tuple[Label, ...]
+    space: Space = "voxel"
+    radius_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Seeds:
     """Labels and where they were marked.
 
@@ -122,6 +131,11 @@ class Seeds:
             raise InputError("seeds: expected labels, each with a name")
         if len(set(names)) < len(names):
             raise InputError(f"seeds: {max(names, key=names.count)!r} is there twice")
+        for one in self.labels:
+            if not (one.points or one.boxes or one.scribbles or one.masks):
+                raise InputError(
+                    f"seeds: {one.name!r} has no mark; expected points, boxes, scribbles or masks"
+                )
         if len(names) > MAX_LABELS:
             raise InputError(f"seeds: {len(names)} labels; expected {MAX_LABELS} at most")
         if not 0 <= self.radius_mm <= 1000:
@@ -148,10 +162,10 @@ class Seeds:
         if unknown := data.keys() - {"labels", "space", "radius_mm"}:
             raise InputError(f"{shown_name(file)}: unknown field {min(unknown)!r} of seeds")
         try:
-            seeds = checked({**data, "folder": str(file.parent)}, cls)
+            stored = checked(data, _Stored)
+            return cls(stored.labels, stored.space, stored.radius_mm, file.parent)
         except InputError as e:
             raise InputError(f"{shown_name(file)}: {e}") from e
-        return seeds
 
     def on(self, volume: Volume) -> Marked:
         """Return the marked voxels of a volume.

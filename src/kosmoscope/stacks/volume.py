@@ -43,7 +43,9 @@ class Volume:
     source: str = "<volume>"
     """Names it in messages."""
     files: tuple[Path, ...] = field(default=())
-    """A DICOM series' files in the order of the slices; a segmentation refers to them."""
+    """The files of the slices in their order, where each is one: DICOM, pictures."""
+    in_patient: bool = True
+    """Whether the frame is a patient's; of pictures and TIFF files it is that of the grid alone."""
 
     def __post_init__(self) -> None:
         voxels = self.stored

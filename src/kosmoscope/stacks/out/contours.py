@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,6 @@ def contours(found: Segmented) -> dict[str, Any]:
             slices.append({"slice": k, "lines": lines})
         labels.append({"label": label, "name": name, "slices": slices})
     return {
-        "schema": 1, "notice": NOTICE, "source": found.volume.source, "space": "ras",
+        "schema": 1, "notice": NOTICE, "source": Path(found.volume.source).name, "space": "ras",
         "unit": "mm", "labels": labels,
     }  # fmt: skip

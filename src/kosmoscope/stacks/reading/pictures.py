@@ -50,7 +50,7 @@ def read(request: Request) -> Volume:
             raise request.refuse(f"mixed kinds: {file.name} has {values.dtype.itemsize * 8} bits")
         out[k] = values
     affine = affine_of(request.spacing_mm)
-    return Volume(out, affine, source=request.shown, files=tuple(files))
+    return Volume(out, affine, source=request.shown, files=tuple(files), in_patient=False)
 
 
 def numbered(request: Request) -> list[Path]:

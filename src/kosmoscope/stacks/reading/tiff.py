@@ -40,7 +40,7 @@ def read(request: Request) -> Volume:
                     "says no size of its voxels; give it with spacing (--spacing i,j,k in mm)"
                 )
             voxels = _voxels(request, tifffile, series[0])
-        return Volume(voxels, affine_of(spacing), source=request.shown)
+        return Volume(voxels, affine_of(spacing), source=request.shown, in_patient=False)
 
 
 def _voxels(request: Request, tifffile: Any, series: Any) -> Any:
