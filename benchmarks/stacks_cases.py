@@ -69,9 +69,7 @@ def case(number: int) -> Case:
     flat = np.array([1.0, 1.0, 0.0])
     inner = [near(_direction(rng) * flat * radius * 0.4) for _ in range(2)]
     outer = [near(d * (half - 4)) for d in (np.array([1, 0.5, 0]), np.array([-1, -0.5, 0]))]
-    seeds = Seeds.of(
-        {"background": [*outer, near(other_at)], "lump": inner}, radius_mm=1.5
-    )
+    seeds = Seeds.of({"background": [*outer, near(other_at)], "lump": inner}, radius_mm=1.5)
     affine = affine_of(spacing, rng.uniform(-100, 100, 3))
     true = float(lump.sum(dtype=np.float64) * np.prod(spacing))
     return Case(Volume(values.astype(np.float32), affine, source=f"case {number}"), seeds, true)

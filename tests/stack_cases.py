@@ -1,4 +1,4 @@
-"""Makes the stacks that the tests read: shapes whose truth is known, DICOM series sound and broken."""
+"""Makes the stacks that the tests read: shapes of known truth, DICOM series sound and broken."""
 
 from __future__ import annotations
 
@@ -101,12 +101,14 @@ def made(
 ) -> Made:
     """A shape on a grid: each voxel the mean of what fills it, the middle off the grid's points."""
     rng = np.random.default_rng(seed)
-    size = [int(np.ceil((2 * h + 16) / s)) + 4 for h, s in zip(shape.half_mm, spacing_ijk)]
+    size = [
+        int(np.ceil((2 * h + 16) / s)) + 4 for h, s in zip(shape.half_mm, spacing_ijk, strict=True)
+    ]
     shift = rng.uniform(-0.5, 0.5, 3)
-    middle = [(n - 1) / 2 + d for n, d in zip(size, shift)]
+    middle = [(n - 1) / 2 + d for n, d in zip(size, shift, strict=True)]
     filled = np.zeros(size[::-1], np.float32)
     parts = [max(3, int(np.ceil(4 * s))) for s in spacing_ijk]
-    x, y, z = ((np.arange(n) - m) * s for n, m, s in zip(size, middle, spacing_ijk))
+    x, y, z = ((np.arange(n) - m) * s for n, m, s in zip(size, middle, spacing_ijk, strict=True))
     for a in _offsets(parts[0], spacing_ijk[0]):
         for b in _offsets(parts[1], spacing_ijk[1]):
             for c in _offsets(parts[2], spacing_ijk[2]):

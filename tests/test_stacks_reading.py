@@ -149,7 +149,7 @@ def text(folder: Path) -> Path:
         (cut_nrrd, "cannot be read"),
         (text, "cannot be read"),
         (lambda f: f / "none.nii", "no such file or folder"),
-        (lambda f: Path(__file__), "not a kind of stack"),
+        (lambda _: Path(__file__), "not a kind of stack"),
     ],
 )
 def test_what_is_no_volume_is_refused(

@@ -123,7 +123,7 @@ def test_a_correction_changes_what_is_near_it() -> None:
     np.testing.assert_array_equal(better.labels[:, :, :40], first.labels[:, :, :40])
     # And back: the last word counts, though the seed of before is there.
     k, j, i = np.mgrid[-2:3, -2:3, -2:3]
-    stroke = [tuple(p) for p in (np.stack([i, j, k], -1).reshape(-1, 3) + (76, 24, 20)).tolist()]
+    stroke = np.stack([i + 76, j + 24, k + 20], -1).reshape(-1, 3).tolist()
     again = walker.correct(better, Seeds.of({"background": stroke}).on(volume))
     assert dice(again.labels == 1, truth == 1) > 0.95
 

@@ -97,21 +97,33 @@ def stack(
     ] = None,
     open_mm: Annotated[
         float,
-        typer.Option("--open", metavar="MM", help="Remove what is thinner than twice this.",
-                     rich_help_panel=_TIDY),
+        typer.Option(
+            "--open",
+            metavar="MM",
+            help="Remove what is thinner than twice this.",
+            rich_help_panel=_TIDY,
+        ),
     ] = 0.0,
     close_mm: Annotated[
         float,
-        typer.Option("--close", metavar="MM", help="Fill gaps thinner than twice this.",
-                     rich_help_panel=_TIDY),
+        typer.Option(
+            "--close",
+            metavar="MM",
+            help="Fill gaps thinner than twice this.",
+            rich_help_panel=_TIDY,
+        ),
     ] = 0.0,
     fill: Annotated[
         bool, typer.Option("--fill", help="Fill hollows.", rich_help_panel=_TIDY)
     ] = False,
     largest: Annotated[
         int,
-        typer.Option("--largest", metavar="N", help="Keep so many parts of each label; 0: all.",
-                     rich_help_panel=_TIDY),
+        typer.Option(
+            "--largest",
+            metavar="N",
+            help="Keep so many parts of each label; 0: all.",
+            rich_help_panel=_TIDY,
+        ),
     ] = 0,
     spacing: Annotated[
         str | None,
@@ -134,7 +146,9 @@ def stack(
     mesh: Annotated[
         list[str] | None,
         typer.Option(
-            "--mesh", metavar="none|" + "|".join(_MESHES), help="Surfaces as these; repeatable. stl."
+            "--mesh",
+            metavar="none|" + "|".join(_MESHES),
+            help="Surfaces; repeatable. stl.",
         ),
     ] = None,
     faces: Annotated[
@@ -152,8 +166,7 @@ def stack(
     ] = None,
     slice_: Annotated[
         int,
-        typer.Option("--slice", metavar="K", help="The slice of --phrase.",
-                     rich_help_panel=_MODEL),
+        typer.Option("--slice", metavar="K", help="The slice of --phrase.", rich_help_panel=_MODEL),
     ] = 0,
     format: FormatOption = Format.TEXT,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

@@ -4,6 +4,10 @@ A voxel that the border runs through has a value between those of both sides (pa
 f = (value - outside) / (inside - outside), with the means of both sides as they are nearby. Summed
 over the border, noise cancels out, and thick slices lose nothing. Where the two sides do not differ
 enough for that, a voxel counts as its label says.
+
+Outside there may be several tissues (beyond a thin cortex comes fluid): their values are parted by
+k-means, and the one that a border voxel is mixed with is the nearest to the inside between which
+and the inside its value lies.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +38,13 @@ _FEW = 3
 """The mean of the whole side counts as so many voxels nearby."""
 _LEAST, _LEAST_PART = 30, 0.02
 """Sure voxels, and their part of a label, from which on the means are theirs."""
+_BETWEEN = 1.0
+"""Standard deviations by which a value may leave the span between two tissues."""
+_PRESENT = 0.25
+"""The part of what is outside nearby that a tissue must be."""
+_PARTED = 5.0
+"""Standard deviations between the values of two tissues."""
+_SAMPLED = 20_000
 _CUBE = np.ones((3, 3, 3), bool)
 
 
@@ -45,7 +57,7 @@ class Slab:
     mine: NDArray[np.bool_]
     values: Floats
     fraction: Floats
-    """(K, J, I): 1 inside, 0 outside, at the border in between, and by the noise a little beyond."""
+    """(K, J, I): 1 inside, 0 outside, in between at the border, by noise a little beyond."""
     band: NDArray[np.bool_]
     """Where the fraction is told by the value."""
     blind: NDArray[np.bool_]
@@ -88,12 +100,12 @@ def fractions(volume: Volume, labels: NDArray[np.uint8], label: int) -> Iterator
         return
     kk, jj, ii = part
     wide = (_wider(jj, labels.shape[1]), _wider(ii, labels.shape[2]))
-    inner, means = _inside(volume, labels, label, part)
+    sides = _both_sides(volume, labels, label, part)
     thick = max(8, _SLAB // ((jj.stop - jj.start) * (ii.stop - ii.start)))
     for first in range(kk.start, kk.stop, thick):
         own = slice(first, min(first + thick, kk.stop))
         around = _wider(own, labels.shape[0])
-        slab = _told(volume, labels, label, (around, *wide), inner, means)
+        slab = _told(volume, labels, label, (around, *wide), sides)
         keep = tuple(
             slice(a.start - b.start, a.stop - b.start)
             for a, b in zip((own, jj, ii), (around, *wide), strict=True)
@@ -105,22 +117,28 @@ _Inner = Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
 """Voxels of a label -> those that are surely filled."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """A label and what is around it, as a whole."""
+
+    inner: _Inner
+    inside: float
+    """The mean value of its sure voxels."""
+    outside: tuple[float, ...]
+    """The values of the tissues around it, one or more, in order."""
+
+
 def _told(
-    volume: Volume,
-    labels: NDArray[np.uint8],
-    label: int,
-    window: Window,
-    inner: _Inner,
-    means: tuple[float, float],
+    volume: Volume, labels: NDArray[np.uint8], label: int, window: Window, sides: _Sides
 ) -> tuple[NDArray[Any], ...]:
     """Return the fields of a `Slab` from the second one on."""
     mine = labels[window] == label
     values = volume.values(window)
     # At the volume's own edge a label does not end.
     band = ndimage.binary_dilation(mine, _CUBE) & ~_eroded(mine, _CUBE)
-    core, clear = inner(mine), ~mine & ~band
-    inside, spread_in = _local(values, core, means[0])
-    outside, spread_out = _local(values, clear, means[1])
+    core, clear = sides.inner(mine), ~mine & ~band
+    inside, spread_in, _ = _local(values, core, sides.inside)
+    outside, spread_out = _beside(values, clear, inside, spread_in, sides.outside)
     apart = inside - outside
     noise = np.sqrt((spread_in**2 + spread_out**2) / 2)
     tells = band & (np.abs(apart) > _CLEAR * noise)
@@ -133,18 +151,45 @@ def _told(
     return mine, values, fraction, tells, band & ~tells, variance, core & near, clear & near
 
 
+def _beside(
+    values: Floats,
+    clear: NDArray[np.bool_],
+    inside: Floats,
+    spread_in: Floats,
+    tissues: tuple[float, ...],
+) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of what each voxel may be mixed with."""
+    outside, spread, count = _local(values, clear, float(np.mean(tissues)))
+    if len(tissues) == 1:
+        return outside, spread
+    edges = [(a + b) / 2 for a, b in pairwise(tissues)]
+    which = np.digitize(values, edges)
+    least = np.full(values.shape, np.inf, np.float32)
+    for n, tissue in enumerate(tissues):
+        mean, its_spread, its_count = _local(values, clear & (which == n), tissue)
+        apart = inside - mean
+        noise = np.sqrt((spread_in**2 + its_spread**2) / 2)
+        slack = _BETWEEN * noise
+        along = (values - mean) * np.sign(apart)
+        fits = (along > -slack) & (along < np.abs(apart) + slack)
+        fits &= (np.abs(apart) > _CLEAR * noise) & (its_count > _PRESENT * count)
+        fits &= np.abs(apart) < least
+        outside = np.where(fits, mean, outside)
+        spread = np.where(fits, its_spread, spread)
+        least = np.where(fits, np.abs(apart), least)
+    return outside, spread
+
+
 def _eroded(mine: NDArray[np.bool_], by: NDArray[np.bool_]) -> NDArray[np.bool_]:
     out: NDArray[np.bool_] = ndimage.binary_erosion(mine, by, border_value=1)
     return out
 
 
-def _inside(
-    volume: Volume, labels: NDArray[np.uint8], label: int, part: Window
-) -> tuple[_Inner, tuple[float, float]]:
-    """Return how a label's sure voxels are found, and the mean value of both sides.
+def _both_sides(volume: Volume, labels: NDArray[np.uint8], label: int, part: Window) -> _Sides:
+    """Return how a label's sure voxels are found, and what both sides are like.
 
-    Those a voxel away from its border, if it is thick enough; else those away from the border in
-    the planes of a stack of thick slices; else all.
+    Sure are those a voxel away from its border, if it is thick enough; else those away from the
+    border in the planes of a stack of thick slices; else all.
     """
     spacing = volume.spacing_mm
     ways: list[_Inner] = [lambda mine: _eroded(mine, _CUBE)]
@@ -154,32 +199,59 @@ def _inside(
             plane = np.ones([1 if axis == thick else width for axis in range(3)], bool)
             ways.append(partial(_eroded, by=plane))
     ways.append(lambda mine: mine)
-    counts = [0] * len(ways)
-    totals = [0.0] * len(ways)
-    outside, around = 0.0, 0
+    inside: list[list[Floats]] = [[] for _ in ways]
+    outside: list[Floats] = []
+    counts = np.zeros(len(ways))
     kk, jj, ii = part
+    wide = (_wider(jj, labels.shape[1]), _wider(ii, labels.shape[2]))
     step = max(8, _SLAB // ((jj.stop - jj.start) * (ii.stop - ii.start)))
     for first in range(kk.start, kk.stop, step):
         own = slice(first, min(first + step, kk.stop))
-        wider = slice(max(own.start - 1, 0), min(own.stop + 1, labels.shape[0]))
-        inner = slice(own.start - wider.start, own.stop - wider.start)
-        mine = labels[wider, jj, ii] == label
-        values = volume.values((own, jj, ii))
+        around = _wider(own, labels.shape[0])
+        inner = slice(own.start - around.start, own.stop - around.start)
+        mine = labels[around, *wide] == label
+        values = volume.values((own, *wide))
         for n, way in enumerate(ways):
             chosen = way(mine)[inner]
-            counts[n] += int(chosen.sum())
-            totals[n] += float(values[chosen].sum(dtype=np.float64))
-        outside += float(values[~mine[inner]].sum(dtype=np.float64))
-        around += int((~mine[inner]).sum())
+            counts[n] += chosen.sum()
+            inside[n].append(_some(values[chosen]))
+        beyond = ndimage.binary_dilation(mine, _CUBE, iterations=_REACH - 1)
+        beyond &= ~ndimage.binary_dilation(mine, _CUBE)
+        outside.append(_some(values[beyond[inner]]))
     enough = max(_LEAST, _LEAST_PART * counts[-1])
     best = next((n for n, c in enumerate(counts) if c >= enough), len(ways) - 1)
-    return ways[best], (totals[best] / max(counts[best], 1), outside / max(around, 1))
+    sure = np.concatenate(inside[best])
+    return _Sides(ways[best], float(sure.mean()), _tissues(np.concatenate(outside), sure))
 
 
-def _local(
-    values: Floats, of: NDArray[np.bool_], whole: float
-) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of one side's voxels around each voxel.
+def _some(values: Floats) -> Floats:
+    return values[:: max(1, len(values) // _SAMPLED)]
+
+
+def _tissues(outside: Floats, sure: Floats) -> tuple[float, ...]:
+    """Return the values around which those outside gather: three at most, that noise parts.
+
+    What noise is tells the inside, which is one tissue: half of its values lie within 0.6745
+    standard deviations of the middle.
+    """
+    if not outside.size:
+        return (float(sure.mean()),)
+    noise = float(np.median(np.abs(sure - np.median(sure)))) / 0.6745
+    centres = np.quantile(outside.astype(np.float64), [0.1, 0.5, 0.9])
+    for _ in range(20):
+        nearest = np.abs(outside[:, None] - centres[None]).argmin(axis=1)
+        counts = np.bincount(nearest, minlength=len(centres))
+        sums = np.bincount(nearest, outside, minlength=len(centres))
+        centres = (sums / np.maximum(counts, 1))[counts > 0]
+    kept: list[float] = [float(centres[0])]
+    for centre in centres[1:].tolist():
+        if centre - kept[-1] > _PARTED * noise:
+            kept.append(centre)
+    return tuple(kept) if len(kept) > 1 else (float(outside.mean()),)
+
+
+def _local(values: Floats, of: NDArray[np.bool_], whole: float) -> tuple[Floats, Floats, Floats]:
+    """Return mean, standard deviation and weight of one side's voxels around each voxel.
 
     Near ones count most, so that of several things outside the one that is next to the border is
     meant. Where they are few, the mean of the whole side stands for those that are not there.
@@ -195,7 +267,7 @@ def _local(
     many = count >= 2 * _FEW / _SUM
     usual = float(spread[many].mean()) if many.any() else 0.0
     spread = np.where(many, spread, np.float32(usual))
-    return mean + np.float32(whole), spread
+    return mean + np.float32(whole), spread, count
 
 
 def _blurred(values: Floats) -> Floats:

@@ -130,7 +130,8 @@ def _stretched(values: Floats, f: int, n: int, axis: int, part: slice = slice(No
     high = np.minimum(low + 1, values.shape[axis] - 1)
     weight = (place - low).astype(np.float32)
     weight = weight.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-    a, b = values.take(low, axis=axis), values.take(high, axis=axis)
+    a: Floats = values.take(low, axis=axis)
+    b: Floats = values.take(high, axis=axis)
     b -= a
     b *= weight
     b += a

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from kosmoscope.errors import InputError
-from kosmoscope.segment.run import shared_segmenter
 from kosmoscope.segment.protocol import Segmenter
+from kosmoscope.segment.run import shared_segmenter
 from kosmoscope.stacks.seeds import Box, Label, Marked, Seeds
 from kosmoscope.stacks.segmented import REST, Segmented
 from kosmoscope.stacks.segmenters.boxes import with_boxes

@@ -219,7 +219,7 @@ class Seeds:
             np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1
         ).reshape(-1, 3)
         near = ((offsets * np.array(volume.spacing_mm)) ** 2).sum(axis=1) <= self.radius_mm**2
-        ball = (centres[:, None] + offsets[near][None]).reshape(-1, 3)
+        ball: NDArray[np.int64] = (centres[:, None] + offsets[near][None]).reshape(-1, 3)
         inside = ((ball >= 0) & (ball < np.array(volume.shape))).all(axis=1)
         return ball[inside]
 
@@ -260,7 +260,8 @@ def box_window(name: str, box: Box, volume: Volume) -> tuple[int, int, int, int]
 
 def slice_of(array: NDArray[Any], axis: Axis, at: int) -> NDArray[Any]:
     """Return (rows, columns) of one slice: rows are the later of the two other indices."""
-    return np.take(array, at, axis=_ARRAY_AXIS[axis])
+    plane: NDArray[Any] = np.take(array, at, axis=_ARRAY_AXIS[axis])
+    return plane
 
 
 def _plane(axis: Axis, volume: Volume) -> tuple[int, int]:

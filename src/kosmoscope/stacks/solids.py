@@ -119,7 +119,7 @@ def _field(found: Segmented, label: int) -> tuple[Floats, tuple[int, int, int], 
 
 def _coarse_enough(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> float:
     size = float(np.prod([n * s for n, s in zip(shape, spacing, strict=True)]))
-    return (size / _FIELD) ** (1 / 3)
+    return float(np.cbrt(size / _FIELD))
 
 
 def _cubes(
@@ -155,9 +155,7 @@ def _marched(
         return None
     vertices, faces, _, _ = measure.marching_cubes(cells, 0.5)
     kji = vertices.astype(np.float64) * scale[:3] - scale[3:] + np.array(start)
-    made = Solid(
-        name, volume.to_patient(kji[:, ::-1]).astype(np.float32), faces.astype(np.int32)
-    )
+    made = Solid(name, volume.to_patient(kji[:, ::-1]).astype(np.float32), faces.astype(np.int32))
     smoothed = _taubin(made)
     if smoothed.volume_mm3 < 0:
         smoothed = Solid(name, smoothed.vertices, np.ascontiguousarray(smoothed.faces[:, ::-1]))

@@ -45,7 +45,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
         InputError: the labels are not of a DICOM series, there is none, or its files are gone.
     """
     if not is_dicom_stack(found):
-        raise InputError(f"{found.volume.source}: a DICOM SEG refers to DICOM slices; there are none")
+        raise InputError(f"{found.volume.source}: no DICOM slices for a DICOM SEG")
     present = [n for n, count in enumerate(found.voxels()) if n and count]
     if not present:
         raise InputError("no label has a voxel; a DICOM SEG cannot be empty")

@@ -92,6 +92,7 @@ def _meta(
         "size": [columns, rows, depth],
         "step": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
         "affine": affine[:3].tolist(),
+        "blocks": list(grid.factors[::-1]),
         "start": _start(labels),
         "columns": across,
         "grey": _mosaic(shown, across, "JPEG"),

@@ -127,9 +127,7 @@ def _put(file: BinaryIO, data: bytes) -> None:
     file.write(data)
 
 
-def _writer(
-    write: Callable[[Solid, BinaryIO], None], one: Solid
-) -> Callable[[BinaryIO], object]:
+def _writer(write: Callable[[Solid, BinaryIO], None], one: Solid) -> Callable[[BinaryIO], object]:
     return lambda file: write(one, file)
 
 

@@ -127,7 +127,7 @@ def _step(
         between = f"between {planes[thin].name} and {planes[thin + 1].name}"
         raise refuse(f"uneven gaps: {gaps[thin]:.2f} mm {between}, {usual:.2f} mm elsewhere")
     positions = np.array([p.position for p in planes])
-    step = (positions[-1] - positions[0]) / (len(planes) - 1)
+    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(planes) - 1)
     sideways = step - (step @ normal) * normal
     shift = float(np.linalg.norm(sideways))
     if shift > _TILT * usual + 1e-3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def numbered(request: Request) -> list[Path]:
             )
         by_number[number] = file
     numbers = sorted(by_number)
-    for low, high in zip(numbers, numbers[1:], strict=False):
+    for low, high in pairwise(numbers):
         if high != low + 1:
             raise request.refuse(
                 f"missing slices: after {by_number[low].name} comes {by_number[high].name}"

@@ -91,7 +91,9 @@ def told(request: Request, *kinds: type[Exception]) -> Iterator[None]:
         raise request.refuse("no such file") from e
     except MemoryError as e:
         raise request.refuse("does not fit into memory") from e
-    except (OSError, EOFError, ValueError, *kinds) as e:
+    except Exception as e:
+        if not isinstance(e, (OSError, EOFError, ValueError, *kinds)):
+            raise
         raise request.refuse(f"cannot be read: {reason(e)}") from e
 
 

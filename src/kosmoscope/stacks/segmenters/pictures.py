@@ -34,7 +34,8 @@ def grey(values: Floats, window: tuple[float, float]) -> NDArray[np.uint8]:
     """Return values as bytes of grey."""
     low, high = window
     shown = (values - np.float32(low)) * np.float32(255 / (high - low))
-    return np.rint(shown.clip(0, 255)).astype(np.uint8)
+    found: NDArray[np.uint8] = np.rint(shown.clip(0, 255)).astype(np.uint8)
+    return found
 
 
 def slice_picture(volume: Volume, k: int, window: tuple[float, float]) -> NDArray[np.uint8]:

@@ -15,9 +15,11 @@ def _slices() -> StackSegmenter:
 
 STACK_SEGMENTERS: Registry[StackSegmenterKind] = Registry(
     "segmenter of stacks",
-    StackSegmenterKind("walker", "walker: a random walk from the marks, in three dimensions", Walker),
+    StackSegmenterKind("walker", "a random walk from the marks, in three dimensions", Walker),
     StackSegmenterKind(
-        "slices", "slices: each slice led by the one before, for stacks of ordinary pictures", _slices
+        "slices",
+        "each slice led by the one before, for ordinary pictures",
+        _slices,
     ),
-    StackSegmenterKind("threshold", "threshold: values between limits, or Otsu's", Threshold),
+    StackSegmenterKind("threshold", "values between limits, or Otsu's", Threshold),
 )

@@ -20,8 +20,8 @@ from scipy import ndimage
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.optional import optional
-from kosmoscope.segment.run import load_segmenter
 from kosmoscope.segment.protocol import BoxPrompt, Segmenter
+from kosmoscope.segment.run import load_segmenter
 from kosmoscope.stacks.seeds import Marked, box_window
 from kosmoscope.stacks.segmented import Segmented
 from kosmoscope.stacks.segmenters.pictures import grey_window, slice_picture
@@ -195,7 +195,8 @@ class Slices:
         found = ndimage.binary_fill_holes(found)
         if int(found.sum()) < _GONE_PX or float(colour[found].mean()) < -0.5:
             return None
-        return np.where(found, np.maximum(odds, 0.01), np.minimum(odds, -0.01))
+        told: Floats = np.where(found, np.maximum(odds, 0.01), np.minimum(odds, -0.01))
+        return told
 
     def _moved(
         self, picture: NDArray[np.uint8], mask: NDArray[np.bool_], shown: NDArray[np.uint8]
@@ -207,9 +208,7 @@ class Slices:
             return mask
         patch = picture[top:low, left:right]
         weight = mask[top:low, left:right].astype(np.float32)
-        area = shown[
-            max(top - reach, 0) : low + reach, max(left - reach, 0) : right + reach
-        ]
+        area = shown[max(top - reach, 0) : low + reach, max(left - reach, 0) : right + reach]
         match = self._cv2.matchTemplate(
             area.astype(np.float32), patch.astype(np.float32), self._cv2.TM_SQDIFF,
             mask=np.repeat(weight[..., None], 3, axis=2),

@@ -1,4 +1,4 @@
-"""Values between two limits: HU windows, or what Otsu's method finds; then tidied in millimetres."""
+"""Values between two limits: HU windows, or what Otsu's method finds; then tidied in mm."""
 
 from __future__ import annotations
 
@@ -167,7 +167,8 @@ def otsu(volume: Volume) -> float:
 def _marks(marked: Marked | None, name: str) -> NDArray[np.int64] | None:
     if marked is None or name not in marked.names:
         return None
-    return marked.kji[marked.labels == marked.names.index(name)]
+    at: NDArray[np.int64] = marked.kji[marked.labels == marked.names.index(name)]
+    return at
 
 
 def _grown(

@@ -107,7 +107,9 @@ class Plane {
     if (this.state.cross) this.hair(context, left, top, cell);
     const here = this.state.at[this.axis];
     this.slider.value = here;
-    this.output.textContent = `${here + 1} of ${SIZE[this.axis]}`;
+    this.output.textContent = META.patient
+      ? `${(dot(META.affine[this.axis], this.state.at) + META.affine[this.axis][3]).toFixed(1)} mm`
+      : `${here * META.blocks[this.axis] + Math.floor(META.blocks[this.axis] / 2)}`;
   }
 
   // Grey and fills into the small picture; returns its labels, those that are shown.

@@ -24,9 +24,7 @@ class Stroke:
     coarse: Appearance
     full: Appearance
 
-    def pull(
-        self, prior: Floats, near: Floats, window: Window, grid: Grid, factors: KJI
-    ) -> None:
+    def pull(self, prior: Floats, near: Floats, window: Window, grid: Grid, factors: KJI) -> None:
         """Move likelihoods (S, K, J, I) of a window towards this stroke's, in place.
 
         Args:

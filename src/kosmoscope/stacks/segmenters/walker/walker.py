@@ -207,7 +207,9 @@ def _full_noise(volume: Volume, grid: Grid, values: Floats) -> float:
     if grid.factors == (1, 1, 1):
         return noise_of(values)
     middle = volume.shape[0] // 2
-    return noise_of(volume.values((slice(max(middle - 4, 0), middle + 4), slice(None), slice(None))))
+    return noise_of(
+        volume.values((slice(max(middle - 4, 0), middle + 4), slice(None), slice(None)))
+    )
 
 
 def _second(state: WalkerState, kji: NDArray[np.int64], label: int) -> NDArray[np.uint8]:
@@ -215,7 +217,8 @@ def _second(state: WalkerState, kji: NDArray[np.int64], label: int) -> NDArray[n
     k, j, i = state.grid.place(kji)[0].T
     chances = state.found[:, k, j, i].copy()
     chances[label] = -1
-    return chances.argmax(axis=0).astype(np.uint8)
+    other: NDArray[np.uint8] = chances.argmax(axis=0).astype(np.uint8)
+    return other
 
 
 def _around(at: NDArray[np.int64], margin: int, shape: KJI) -> Window:
