@@ -22,9 +22,6 @@ from kosmoscope.stacks.segmenters.walker import Walker
 from stacks_cases import case
 
 FIT = range(1000, 1600)
-BLIND = 0.25
-"""Not fitted: lumps with such voxels are few. A border may be anywhere in a voxel that does not
-tell (0.29), and neighbours err alike."""
 
 
 def check(cases: int) -> None:
@@ -70,21 +67,20 @@ def fit() -> None:
         noise = np.sqrt(variance * (1 + band / (3 * core) + band / (3 * around)))
         gap = abs(filled - found.voxels()[1])
         rows.append((filled - true, noise, band, gap, blind))
-    error, *parts, blinds = np.array(rows).T
+    error, *parts = np.array(rows).T
 
     def deviation(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        told = sum((np.exp(w) * p) ** 2 for w, p in zip(weights, parts, strict=True))
-        return np.sqrt(told + (BLIND * blinds) ** 2)
+        return np.sqrt(sum((np.exp(w) * p) ** 2 for w, p in zip(weights, parts, strict=True)))
 
     def loss(weights: NDArray[np.float64]) -> float:
         # Student's t with four degrees of freedom: a few segmentations are plainly wrong.
         spread = deviation(weights)
         return float(np.mean(np.log(spread) + 2.5 * np.log1p((error / spread) ** 2 / 4)))
 
-    best = minimize(loss, np.full(3, -2.0), method="Nelder-Mead", options={"maxiter": 4000})
+    best = minimize(loss, np.full(4, -2.0), method="Nelder-Mead", options={"maxiter": 4000})
     scale = np.quantile(np.abs(error) / deviation(best.x), 0.9) / 1.645
     names = ("noise", "border", "gap", "blind")
-    for name, weight in zip(names, [*np.exp(best.x) * scale, BLIND * scale], strict=True):
+    for name, weight in zip(names, np.exp(best.x) * scale, strict=True):
         print(f"{name:8} {weight:.4f}")
 
 

@@ -5,9 +5,9 @@ f = (value - outside) / (inside - outside), with the means of both sides as they
 over the border, noise cancels out, and thick slices lose nothing. Where the two sides do not differ
 enough for that, a voxel counts as its label says.
 
-Outside there may be several tissues (beyond a thin cortex comes fluid): their values are parted by
-k-means, and the one that a border voxel is mixed with is the nearest to the inside between which
-and the inside its value lies.
+Outside there may be several tissues (beyond a thin cortex comes fluid): those are the peaks of the
+values' histogram, and the one that a border voxel is mixed with is the nearest to the inside
+between which and the inside its value lies.
 """
 
 from __future__ import annotations
@@ -38,12 +38,18 @@ _FEW = 3
 """The mean of the whole side counts as so many voxels nearby."""
 _LEAST, _LEAST_PART = 30, 0.02
 """Sure voxels, and their part of a label, from which on the means are theirs."""
-_BETWEEN = 1.0
-"""Standard deviations by which a value may leave the span between two tissues."""
+_BELOW, _ABOVE = 2.5, 1.0
+"""Standard deviations by which a value may leave the span from a tissue outside to the inside."""
 _PRESENT = 0.25
 """The part of what is outside nearby that a tissue must be."""
 _PARTED = 5.0
 """Standard deviations between the values of two tissues."""
+_BINS = 240
+_SEEN = 0.08
+"""A peak's height, in parts of the highest one's, from which on it is a tissue."""
+_TISSUES = 4
+_OWN = 0.35
+"""Of the way to the next tissue, how far a tissue's own values go."""
 _SAMPLED = 20_000
 _CUBE = np.ones((3, 3, 3), bool)
 
@@ -124,8 +130,10 @@ class _Sides:
     inner: _Inner
     inside: float
     """The mean value of its sure voxels."""
-    outside: tuple[float, ...]
-    """The values of the tissues around it, one or more, in order."""
+    outside: float
+    """The mean value of what is around it."""
+    tissues: tuple[float, ...]
+    """The values that it is made of, in order; none where it is but one."""
 
 
 def _told(
@@ -138,7 +146,7 @@ def _told(
     band = ndimage.binary_dilation(mine, _CUBE) & ~_eroded(mine, _CUBE)
     core, clear = sides.inner(mine), ~mine & ~band
     inside, spread_in, _ = _local(values, core, sides.inside)
-    outside, spread_out = _beside(values, clear, inside, spread_in, sides.outside)
+    outside, spread_out = _beside(values, clear, inside, spread_in, sides)
     apart = inside - outside
     noise = np.sqrt((spread_in**2 + spread_out**2) / 2)
     tells = band & (np.abs(apart) > _CLEAR * noise)
@@ -156,22 +164,21 @@ def _beside(
     clear: NDArray[np.bool_],
     inside: Floats,
     spread_in: Floats,
-    tissues: tuple[float, ...],
+    sides: _Sides,
 ) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of what each voxel may be mixed with."""
-    outside, spread, count = _local(values, clear, float(np.mean(tissues)))
-    if len(tissues) == 1:
+    outside, spread, count = _local(values, clear, sides.outside)
+    if not sides.tissues:
         return outside, spread
-    edges = [(a + b) / 2 for a, b in pairwise(tissues)]
-    which = np.digitize(values, edges)
+    others = sorted({*sides.tissues, sides.inside})
+    own = _OWN * min(b - a for a, b in pairwise(others))
     least = np.full(values.shape, np.inf, np.float32)
-    for n, tissue in enumerate(tissues):
-        mean, its_spread, its_count = _local(values, clear & (which == n), tissue)
+    for tissue in sides.tissues:
+        mean, its_spread, its_count = _local(values, clear & (np.abs(values - tissue) < own), tissue)
         apart = inside - mean
         noise = np.sqrt((spread_in**2 + its_spread**2) / 2)
-        slack = _BETWEEN * noise
         along = (values - mean) * np.sign(apart)
-        fits = (along > -slack) & (along < np.abs(apart) + slack)
+        fits = (along > -_BELOW * noise) & (along < np.abs(apart) + _ABOVE * noise)
         fits &= (np.abs(apart) > _CLEAR * noise) & (its_count > _PRESENT * count)
         fits &= np.abs(apart) < least
         outside = np.where(fits, mean, outside)
@@ -207,9 +214,9 @@ def _both_sides(volume: Volume, labels: NDArray[np.uint8], label: int, part: Win
     step = max(8, _SLAB // ((jj.stop - jj.start) * (ii.stop - ii.start)))
     for first in range(kk.start, kk.stop, step):
         own = slice(first, min(first + step, kk.stop))
-        around = _wider(own, labels.shape[0])
-        inner = slice(own.start - around.start, own.stop - around.start)
-        mine = labels[around, *wide] == label
+        thicker = _wider(own, labels.shape[0])
+        inner = slice(own.start - thicker.start, own.stop - thicker.start)
+        mine = labels[thicker, *wide] == label
         values = volume.values((own, *wide))
         for n, way in enumerate(ways):
             chosen = way(mine)[inner]
@@ -221,7 +228,9 @@ def _both_sides(volume: Volume, labels: NDArray[np.uint8], label: int, part: Win
     enough = max(_LEAST, _LEAST_PART * counts[-1])
     best = next((n for n, c in enumerate(counts) if c >= enough), len(ways) - 1)
     sure = np.concatenate(inside[best])
-    return _Sides(ways[best], float(sure.mean()), _tissues(np.concatenate(outside), sure))
+    around = np.concatenate(outside)
+    mean = float(around.mean()) if around.size else float(sure.mean())
+    return _Sides(ways[best], float(sure.mean()), mean, _tissues(around, sure))
 
 
 def _some(values: Floats) -> Floats:
@@ -229,25 +238,31 @@ def _some(values: Floats) -> Floats:
 
 
 def _tissues(outside: Floats, sure: Floats) -> tuple[float, ...]:
-    """Return the values around which those outside gather: three at most, that noise parts.
+    """Return the values that are most frequent outside, those that noise parts; none if that is
+    but one and about the mean.
 
     What noise is tells the inside, which is one tissue: half of its values lie within 0.6745
     standard deviations of the middle.
     """
     if not outside.size:
-        return (float(sure.mean()),)
+        return ()
     noise = float(np.median(np.abs(sure - np.median(sure)))) / 0.6745
-    centres = np.quantile(outside.astype(np.float64), [0.1, 0.5, 0.9])
-    for _ in range(20):
-        nearest = np.abs(outside[:, None] - centres[None]).argmin(axis=1)
-        counts = np.bincount(nearest, minlength=len(centres))
-        sums = np.bincount(nearest, outside, minlength=len(centres))
-        centres = (sums / np.maximum(counts, 1))[counts > 0]
-    kept: list[float] = [float(centres[0])]
-    for centre in centres[1:].tolist():
-        if centre - kept[-1] > _PARTED * noise:
-            kept.append(centre)
-    return tuple(kept) if len(kept) > 1 else (float(outside.mean()),)
+    low, high = (float(v) for v in np.quantile(outside, [0.005, 0.995]))
+    if high - low <= _PARTED * noise:
+        return ()
+    step = (high - low) / _BINS
+    counts = np.histogram(outside, _BINS, (low, high))[0].astype(np.float64)
+    heights = ndimage.gaussian_filter1d(counts, max(noise / step, _BINS / 60), mode="constant")
+    around = np.pad(heights, 1, constant_values=-1.0)
+    peaks = np.flatnonzero((heights > around[:-2]) & (heights >= around[2:]))
+    kept: list[int] = []
+    for at in sorted(peaks.tolist(), key=lambda n: -float(heights[n])):
+        far = all(abs(at - other) * step > _PARTED * noise for other in kept)
+        if far and heights[at] > _SEEN * heights.max() and len(kept) < _TISSUES:
+            kept.append(at)
+    if len(kept) == 1 and abs(low + (kept[0] + 0.5) * step - outside.mean()) < noise:
+        return ()
+    return tuple(low + (at + 0.5) * step for at in sorted(kept))
 
 
 def _local(values: Floats, of: NDArray[np.bool_], whole: float) -> tuple[Floats, Floats, Floats]:

@@ -28,7 +28,7 @@ from kosmoscope.stacks.segmented import Segmented
 from kosmoscope.stacks.solids import Solid, solid
 
 NOTICE: Final = "Not a medical device: not for diagnosis or treatment."
-_NOISE, _BORDER, _GAP, _BLIND = 1.72, 0.0037, 0.113, 0.29
+_NOISE, _BORDER, _GAP, _BLIND = 1.94, 0.0043, 0.0865, 0.418
 _Z90 = 1.645
 
 

@@ -32,6 +32,8 @@ _LEAST_SMOOTH = 0.65
 _ROUNDS = 12
 _SHRINK, _GROW = 0.5, -0.53
 """Taubin's two factors."""
+_SMOOTHED = 100
+"""Faces from which on a mesh is smoothed: of a voxel's eight nothing would be left."""
 _LOST = 0.2
 """A part of the volume; where smoothing takes more, it was too much for something thin."""
 
@@ -156,7 +158,7 @@ def _marched(
     vertices, faces, _, _ = measure.marching_cubes(cells, 0.5)
     kji = vertices.astype(np.float64) * scale[:3] - scale[3:] + np.array(start)
     made = Solid(name, volume.to_patient(kji[:, ::-1]).astype(np.float32), faces.astype(np.int32))
-    smoothed = _taubin(made)
+    smoothed = _taubin(made) if len(faces) >= _SMOOTHED else made
     if smoothed.volume_mm3 < 0:
         smoothed = Solid(name, smoothed.vertices, np.ascontiguousarray(smoothed.faces[:, ::-1]))
     return smoothed
@@ -184,6 +186,11 @@ def _neighbours(made: Solid) -> Any:
 
 def _settled(made: Solid, wanted: float) -> Solid:
     """Move a surface along its normals until it holds a volume in mm3."""
+    if not 0.5 < made.volume_mm3 / max(wanted, 1e-12) < 2:  # a few voxels, whose normals are none
+        middle = made.vertices.mean(axis=0, dtype=np.float64)
+        larger = np.cbrt(wanted / max(made.volume_mm3, 1e-12))
+        at = middle + (made.vertices - middle) * larger
+        return Solid(made.name, at.astype(np.float32), made.faces)
     for _ in range(4):
         missing = wanted - made.volume_mm3
         if abs(missing) < 1e-5 * max(wanted, 1e-12):
