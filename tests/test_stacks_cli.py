@@ -78,9 +78,7 @@ def test_corrections_are_added(stack: Path) -> None:
     common = ("stack", stack / "ball.nii.gz", "--seeds", stack / "seeds.json", "--mesh", "none")
     run(*common, "-o", stack / "a")
     run(*common, "-o", stack / "b", "--correct", stack / "more.json")
-    a, b = (
-        np.asarray(nibabel.load(stack / n / "labels.nii.gz").dataobj) for n in ("a", "b")
-    )
+    a, b = (np.asarray(nibabel.load(stack / n / "labels.nii.gz").dataobj) for n in ("a", "b"))
     assert (a[3, 12, 5], b[3, 12, 5]) == (0, 1)
 
 
@@ -90,7 +88,14 @@ def test_a_series_of_a_folder(tmp_path: Path) -> None:
     both = run("stack", tmp_path / "ct", "-o", tmp_path / "o", "--threshold", "otsu")
     assert "2 series: choose one with series (--series)" in one_error(both, 1)
     result = run(
-        "stack", tmp_path / "ct", "-o", tmp_path / "o", "--threshold", "dense=-500:", "--series", "4"
+        "stack",
+        tmp_path / "ct",
+        "-o",
+        tmp_path / "o",
+        "--threshold",
+        "dense=-500:",
+        "--series",
+        "4",
     )
     assert result.exit_code == 0
     assert "HU" in result.stdout

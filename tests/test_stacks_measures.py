@@ -13,7 +13,7 @@ import trimesh
 
 from benchmarks.stacks_cases import case
 from kosmoscope.errors import InputError, OptionError
-from kosmoscope.stacks import Segmented, Seeds, Volume, measure, segment_stack, solid
+from kosmoscope.stacks import Seeds, Segmented, Volume, measure, segment_stack, solid
 from kosmoscope.stacks.measures import find_measure, measures_csv, measures_dict
 from kosmoscope.stacks.volume import affine_of
 from stack_cases import Made, ball, made, rotation
@@ -141,9 +141,7 @@ def test_beside_several_tissues_the_volume_is_that_of_the_right_one() -> None:
     values = 80 + 85 / (1 + np.exp(3 * (away - 14.5))) + 55 / (1 + np.exp(3 * (away - 10)))
     values += np.random.default_rng(0).normal(0, 2, values.shape)
     volume = Volume(values.astype(np.float32), affine_of((1, 1, 1)))
-    seeds = Seeds.of(
-        {"background": [(31, 19, 19), (1, 1, 1)], "core": [(19, 19, 19)]}, radius_mm=1
-    )
+    seeds = Seeds.of({"background": [(31, 19, 19), (1, 1, 1)], "core": [(19, 19, 19)]}, radius_mm=1)
     (figures,) = measure(segment_stack(volume, seeds))
     true = 4 / 3 * np.pi * 10**3 / 1000
     assert figures.volume_ml == pytest.approx(true, rel=0.03)

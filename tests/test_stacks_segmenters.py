@@ -20,7 +20,6 @@ from kosmoscope.stacks import (
     Between,
     Box,
     Label,
-    MaskOn,
     Scribble,
     Seeds,
     Slices,
@@ -49,7 +48,9 @@ def test_otsu_is_scikit_images() -> None:
     from skimage.filters import threshold_otsu
 
     rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(50, 14, 6000), rng.normal(120, 16, 2000)]).reshape(20, 20, 20)
+    values = np.concatenate([rng.normal(50, 14, 6000), rng.normal(120, 16, 2000)]).reshape(
+        20, 20, 20
+    )
     assert otsu(block(values)) == pytest.approx(threshold_otsu(values, 1024), abs=0.3)
     with pytest.raises(InputError, match="all voxels are 7"):
         otsu(block(np.full((3, 3, 3), 7)))
@@ -169,9 +170,9 @@ def test_slices_follow_from_the_nearest_marked_one_and_stop_where_the_thing_does
     assert not found.labels[-1].any()
     with pytest.raises(InputError, match="no label is marked"):
         segment_stack(one.volume, Seeds.of({"background": [(1, 1, 1)]}), Slices())
+    across = Seeds((Label("a", boxes=(Box(5, (5, 5, 20, 20), axis="i"),)),))
     with pytest.raises(InputError, match="expected slices along k"):
-        across = Box(5, (5, 5, 20, 20), axis="i")
-        segment_stack(one.volume, Seeds((Label("a", boxes=(across,)),)), Slices())
+        segment_stack(one.volume, across, Slices())
 
 
 def test_every_segmenter_of_the_registry_works_by_its_name() -> None:

@@ -174,7 +174,8 @@ def _beside(
     own = _OWN * min(b - a for a, b in pairwise(others))
     least = np.full(values.shape, np.inf, np.float32)
     for tissue in sides.tissues:
-        mean, its_spread, its_count = _local(values, clear & (np.abs(values - tissue) < own), tissue)
+        its = clear & (np.abs(values - tissue) < own)
+        mean, its_spread, its_count = _local(values, its, tissue)
         apart = inside - mean
         noise = np.sqrt((spread_in**2 + its_spread**2) / 2)
         along = (values - mean) * np.sign(apart)
