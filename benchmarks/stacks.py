@@ -3,11 +3,13 @@
     python benchmarks/stacks.py anatomy
     python benchmarks/stacks.py walker [--minutes 9]
     python benchmarks/stacks.py cost
+    python benchmarks/stacks.py frames
 
 anatomy: the MNI T1 template that nilearn carries with its tissue maps: white matter from nine
 points on three slices, brain from six on two. walker: scikit-image's plain random walker from the
 same marks. cost: time and memory of cubes of 128 to 384 voxels, each in a process of its own, and
-of a correction.
+of a correction. frames: a thing followed over thirty frames of five made time lapses from a box
+on the first one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import multiprocessing
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,12 +27,14 @@ import nibabel
 import nilearn
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 import machine
-from kosmoscope.stacks import Seeds, Volume, Walker, measure, read_stack, segment_stack
+from kosmoscope.stacks import Box, Label, Seeds, Volume, Walker, measure, read_stack, segment_stack
 from kosmoscope.stacks.segmenters.walker import WalkerOptions
 from kosmoscope.stacks.volume import affine_of
+from stacks_cases import lapse
 
 DATA = Path(nilearn.__file__).parent / "datasets" / "data"
 NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
@@ -109,6 +114,26 @@ def _theirs(name: str) -> None:
     )
 
 
+def frames() -> None:
+    for seed in range(5):
+        pictures, truth = lapse(30, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            for k, picture in enumerate(pictures):
+                Image.fromarray(picture).save(Path(folder) / f"{k:03d}.png")
+            volume = read_stack(folder, spacing_mm=(1, 1, 1))
+            rows, columns = np.nonzero(truth[0])
+            box = Box(0, (columns.min() - 2, rows.min() - 2, columns.max() + 2, rows.max() + 2))
+            found = segment_stack(volume, Seeds((Label("cell", boxes=(box,)),)), "slices")
+        overlaps = [
+            float((a & b).sum() / (a | b).sum())
+            for a, b in zip(found.labels == 1, truth, strict=True)
+        ]
+        print(
+            f"time lapse {seed}: IoU {np.mean(overlaps):.3f} on average, {min(overlaps):.3f} at "
+            f"least, {found.seconds / 30:.2f} s a frame"
+        )
+
+
 def phantom(side: int) -> tuple[Volume, Seeds]:
     """A cube of voxels with folded matter in it, as much border as a brain has."""
     rng = np.random.default_rng(side)
@@ -154,7 +179,7 @@ def one(side: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("anatomy", "walker", "cost", "one"))
+    parser.add_argument("task", choices=("anatomy", "walker", "cost", "frames", "one"))
     parser.add_argument("side", type=int, nargs="?", default=256)
     parser.add_argument("--minutes", type=float, default=9)
     arguments = parser.parse_args()
@@ -162,5 +187,10 @@ if __name__ == "__main__":
         one(arguments.side)
     else:
         print(machine.describe())
-        tasks = {"anatomy": anatomy, "cost": cost, "walker": lambda: walker(arguments.minutes)}
+        tasks = {
+            "anatomy": anatomy,
+            "cost": cost,
+            "frames": frames,
+            "walker": lambda: walker(arguments.minutes),
+        }
         tasks[arguments.task]()

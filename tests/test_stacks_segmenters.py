@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
+from benchmarks.stacks_cases import lapse
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.segment.run import load_segmenter
 from kosmoscope.stacks import (
@@ -118,30 +118,6 @@ def test_options_that_cannot_be(make: Any, problem: str) -> None:
 
 
 # Slices
-
-
-def lapse(
-    frames: int, noise: float = 10, seed: int = 0
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.bool_]]:
-    """A made time lapse: a thing moves, turns, bends, grows and changes its colour and light."""
-    rng = np.random.default_rng(seed)
-    ground = ndimage.gaussian_filter(rng.normal(size=(120, 160, 3)), (6, 6, 0))
-    ground /= ground.std()
-    y, x = np.mgrid[:120, :160]
-    pictures, truth = [], []
-    for t in range(frames):
-        dx, dy = x - (45 + 2.4 * t), y - (60 + 18 * np.sin(t / 5))
-        turn = t / 10
-        u = (dx * np.cos(turn) + dy * np.sin(turn)) / (18 + 6 * np.sin(t / 6))
-        v = (dy * np.cos(turn) - dx * np.sin(turn)) / (14 + 4 * np.cos(t / 4))
-        mask = u * u + v * v < (1 + 0.15 * np.sin(3 * np.arctan2(v, u) + t / 3)) ** 2
-        soft = ndimage.gaussian_filter(mask.astype(float), 0.7)[..., None]
-        thing = np.array([190, 110 + t, 70]) + 8 * np.roll(ground, t, 1)
-        picture = (np.array([110, 120, 90]) + 18 * ground) * (1 - soft) + thing * soft
-        picture = picture * (1 + 0.15 * np.sin(t / 8)) + rng.normal(0, noise, picture.shape)
-        pictures.append(picture.clip(0, 255).astype(np.uint8))
-        truth.append(mask)
-    return pictures, np.array(truth)
 
 
 def test_a_thing_is_followed_over_thirty_frames(tmp_path: Path) -> None:

@@ -31,6 +31,18 @@ def overlay(found: Segmented, k: int) -> NDArray[np.uint8]:
     return np.rint(rgb).astype(np.uint8)
 
 
+def _upright(rgb: NDArray[np.uint8], found: Segmented) -> NDArray[np.uint8]:
+    """Return a slice of a patient as radiologists look: the right hand left, face or head up."""
+    if not found.volume.in_patient:
+        return rgb
+    across, down = found.volume.affine[:3, 0], found.volume.affine[:3, 1]
+    if down[np.argmax(np.abs(down))] > 0:
+        rgb = rgb[::-1]
+    if int(np.argmax(np.abs(across))) == 0 and across[0] > 0:
+        rgb = rgb[:, ::-1]
+    return np.ascontiguousarray(rgb)
+
+
 def sheet(found: Segmented, count: int = 12) -> Image.Image:
     """Return so many slices of those that have labels, evenly spread, as one picture.
 
@@ -48,6 +60,8 @@ def sheet(found: Segmented, count: int = 12) -> Image.Image:
     page = Image.new("RGB", (across * size[0], -(-len(chosen) // across) * size[1]))
     for n, k in enumerate(chosen):
         row, column = divmod(n, across)
-        tile = Image.fromarray(overlay(found, k)).resize(size, Image.Resampling.BILINEAR)
+        tile = Image.fromarray(_upright(overlay(found, k), found)).resize(
+            size, Image.Resampling.BILINEAR
+        )
         page.paste(tile, (column * size[0], row * size[1]))
     return page
