@@ -9,6 +9,7 @@ on a coarser grid: closed at any number of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,13 +79,26 @@ def solid(found: Segmented, label: int, *, faces: int = FACES) -> Solid | None:
     Raises:
         OptionError: `faces` or the label is out of its range.
     """
-    if faces < 100:
-        raise OptionError(f"faces is {faces}; expected 100 or more")
+    return solids(found, label, (faces,))[0]
+
+
+def solids(found: Segmented, label: int, faces: Sequence[int]) -> list[Solid | None]:
+    """Return the surface of a label with as many faces at most as each number says; see `solid`."""
+    if min(faces) < 100:
+        raise OptionError(f"faces is {min(faces)}; expected 100 or more")
     if not 0 < label < len(found.names):
         raise OptionError(f"label {label}; expected 1 to {len(found.names) - 1}")
     field = _field(found, label)
     if field is None:
-        return None
+        return [None] * len(faces)
+    return [_surface(found, label, field, most) for most in faces]
+
+
+_Field = tuple[Floats, tuple[int, int, int], float]
+"""Fractions around a label, their first voxel, and the label's volume in mm3."""
+
+
+def _surface(found: Segmented, label: int, field: _Field, faces: int) -> Solid | None:
     values, start, wanted = field
     volume = found.volume
     step = max(min(volume.spacing_mm), _coarse_enough(values.shape, volume.spacing_mm))
@@ -103,8 +117,7 @@ def solid(found: Segmented, label: int, *, faces: int = FACES) -> Solid | None:
         step *= 1.05 * (len(made.faces) / faces) ** 0.5
 
 
-def _field(found: Segmented, label: int) -> tuple[Floats, tuple[int, int, int], float] | None:
-    """Return the fractions around a label, their first voxel, and the label's volume in mm3."""
+def _field(found: Segmented, label: int) -> _Field | None:
     part = part_of(found.labels, label)
     if part is None:
         return None

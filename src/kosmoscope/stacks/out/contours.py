@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kosmoscope.masks import mask_polygons, simplify
+from kosmoscope.masks import mask_polygons
+from kosmoscope.masks.polygons import Ring
 from kosmoscope.stacks.measures import NOTICE
 from kosmoscope.stacks.segmented import Segmented
 
-_TOLERANCE = 0.5
-"""Voxels by which an outline may leave the edges of voxels: it cuts their corners."""
 _DECIMALS = 3
 
 
@@ -20,7 +19,7 @@ def contours(found: Segmented) -> dict[str, Any]:
     """Return the outlines of all labels but the background.
 
     Each is a closed line of points x, y, z in mm, RAS; `hole` tells those of what is missing
-    inside another. Along the edges of voxels, corners cut by half a voxel.
+    inside another. They run through the middles of voxels' edges, as marching squares draws them.
     """
     labels = []
     for label, name in enumerate(found.names):
@@ -34,8 +33,8 @@ def contours(found: Segmented) -> dict[str, Any]:
             lines = []
             for part in mask_polygons(mask):
                 for ring, hole in ((part.outline, False), *((r, True) for r in part.holes)):
-                    short = simplify(ring, _TOLERANCE)
-                    ijk = np.column_stack([short - 0.5, np.full(len(short), k)])
+                    cut = _chamfered(ring)
+                    ijk = np.column_stack([cut - 0.5, np.full(len(cut), k)])
                     points = found.volume.to_patient(ijk)
                     lines.append({"hole": hole, "points": points.round(_DECIMALS).tolist()})
             slices.append({"slice": k, "lines": lines})
@@ -44,3 +43,13 @@ def contours(found: Segmented) -> dict[str, Any]:
         "schema": 1, "notice": NOTICE, "source": Path(found.volume.source).name, "space": "ras",
         "unit": "mm", "labels": labels,
     }  # fmt: skip
+
+
+def _chamfered(ring: Ring) -> Ring:
+    """Return an outline along the edges of pixels with each corner cut by half a pixel."""
+    following = np.roll(ring, -1, axis=0)
+    step = np.sign(following - ring) / 2
+    both = np.stack([ring + step, following - step], axis=1).reshape(-1, 2)
+    # The two ends of an edge of one pixel meet in its middle.
+    new: Ring = both[(both != np.roll(both, -1, axis=0)).any(axis=1)]
+    return new

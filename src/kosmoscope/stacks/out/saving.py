@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from kosmoscope.stacks.out.overlays import sheet
 from kosmoscope.stacks.out.page import FACES as PAGE_FACES
 from kosmoscope.stacks.out.page import make_page
 from kosmoscope.stacks.segmented import Segmented
-from kosmoscope.stacks.solids import FACES, Solid, solid
+from kosmoscope.stacks.solids import FACES, Solid, solids
 
 _WORDS_BYTES = 60
 _QUALITY = 88
@@ -66,39 +66,28 @@ def save_stack(
         if kind not in MESHES:
             raise OptionError(f"mesh {kind!r}: expected {', '.join(MESHES)}")
     out = _Folder(Path(folder))
-    solids: dict[str, Solid] = {}
-    for label in range(1, len(found.names)):
-        made = solid(found, label, faces=faces)
-        if made is not None:
-            solids[made.name] = made
-    measures = measure(found, solids)
+    full: dict[str, Solid] = {}
+    light: dict[str, Solid] = {}
+    few = max(PAGE_FACES // max(len(found.names) - 1, 1), 200)
+    for label, name in enumerate(found.names[1:], 1):
+        for into, made in zip((full, light), solids(found, label, (faces, few)), strict=True):
+            if made is not None:
+                into[name] = made
+    measures = measure(found, full)
     out.write("labels.nii.gz", lambda file: write_labels(found, file))
     if is_dicom_stack(found) and measures:
         out.write("labels.dcm", lambda file: write_dicom_seg(found, file))
     out.text("measures.json", json.dumps(measures_dict(found, measures), indent=1) + "\n")
     out.text("measures.csv", measures_csv(measures))
     out.text("contours.json", json.dumps(contours(found), separators=(",", ":")) + "\n")
-    for one in solids.values():
+    for one in full.values():
         name = f"{found.number(one.name)}-{_slug(one.name)}"
         for kind in dict.fromkeys(meshes):
             out.write(f"{name}.{kind}", _writer(MESHES[kind], one))
     out.write("overlay.jpg", lambda file: sheet(found).save(file, "JPEG", quality=_QUALITY))
-    light = _light(found, solids.values())
     shown = title or Path(found.volume.source).name
     out.write("index.html", lambda file: _put(file, make_page(found, measures, light, shown)))
     return Saved(tuple(measures), out.folder / "index.html", tuple(out.files))
-
-
-def _light(found: Segmented, solids: Iterable[Solid]) -> dict[str, Solid]:
-    """Return the surfaces with so few faces that all together can be turned."""
-    all_ = list(solids)
-    least = max(PAGE_FACES // max(len(all_), 1), 200)
-    light = {}
-    for one in all_:
-        few = one if len(one.faces) <= least else solid(found, found.number(one.name), faces=least)
-        if few is not None:
-            light[few.name] = few
-    return light
 
 
 class _Folder:
