@@ -7,9 +7,9 @@
 
 anatomy: the MNI T1 template that nilearn carries with its tissue maps: white matter from nine
 points on three slices, brain from six on two. walker: scikit-image's plain random walker from the
-same marks beside ours, on every so many voxels. cost: time and memory of cubes of 128 to 384 voxels, each in a process of its own, and
-of a correction. frames: a thing followed over thirty frames of five made time lapses from a box
-on the first one.
+same marks beside ours, on every so many voxels. cost: time and memory of cubes of 128 to 384
+voxels, each in a process of its own, and of a correction. frames: a thing followed over thirty
+frames of five made time lapses from a box on the first one.
 """
 
 from __future__ import annotations
