@@ -142,9 +142,12 @@ def test_a_hidden_upward_import_breaks_contract_and_makes_a_circle(house: Path, 
 
 _WEB = ("fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client")
 _OTHERS = ("mcp", "mcp_types", "cvat_sdk", "fiftyone")
+_STACKS = ("scipy", "nibabel", "pydicom", "SimpleITK", "tifffile", "skimage", "highdicom")
 
 
-@pytest.mark.parametrize("library", ["torch", "transformers", "typer", "rich", *_WEB, *_OTHERS])
+@pytest.mark.parametrize(
+    "library", ["torch", "transformers", "typer", "rich", *_WEB, *_OTHERS, *_STACKS]
+)
 def test_a_library_in_the_wrong_room_breaks_contract(house: Path, library: str) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     head, _, contracts = text.partition("[tool.importlinter]")[2].partition("[[")
@@ -161,6 +164,9 @@ def test_a_library_in_the_wrong_room_breaks_contract(house: Path, library: str) 
         (house / room).mkdir()
         (house / room / "__init__.py").write_text("")
         (house / room / "tools.py").write_text("".join(f"import {name}\n" for name in needs))
+    (house / "stacks").mkdir()
+    (house / "stacks" / "__init__.py").write_text("")
+    (house / "stacks" / "solids.py").write_text("import scipy\n")
     assert linted(house) == 0
     (house / "low.py").write_text(f"def name() -> str:\n    import {library}\n")
     assert linted(house) == 1

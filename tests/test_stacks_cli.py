@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli_runner import one_error, run
+from cli_runner import POCKET, one_error, run
 from kosmoscope.cli.stack_command import _MESHES, _NAMES
 from kosmoscope.stacks import STACK_SEGMENTERS
 from kosmoscope.stacks.out.mesh_files import MESHES
@@ -118,6 +118,21 @@ def test_pictures_with_a_spacing(tmp_path: Path) -> None:
     assert result.exit_code == 0
     labels = np.asarray(nibabel.load(tmp_path / "o" / "labels.nii.gz").dataobj)
     assert [int((labels[..., k] == 1).sum()) for k in range(3)] == pytest.approx([144] * 3, abs=20)
+
+
+def test_a_phrase_in_the_place_of_marks(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    with Image.open(photos / "china.jpg") as photo:
+        small = photo.convert("RGB").resize((320, 213))
+    for k in range(2):
+        small.save(folder / f"{k}.png")
+    result = run(
+        "stack", folder, "-o", tmp_path / "o", "--spacing", "1,1,1", "--phrase", "a house",
+        "--mesh", "none", *POCKET, "-q",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].startswith("a house")
 
 
 @pytest.mark.parametrize(
