@@ -114,10 +114,9 @@ SINGULAR = _pairs(
     "smoothies:smoothie selfies:selfie hoodies:hoodie genies:genie birdies:birdie doggies:doggie "
     "calories:calorie magpies:magpie collies:collie neckties:necktie bowties:bowtie "
     "caches:cache headaches:headache avalanches:avalanche axes:axe "
-    "tvs:tv buses:bus gases:gas lenses:lens canvases:canvas minibuses:minibus pianos:piano "
-    "photos:photo "
+    "buses:bus gases:gas lenses:lens canvases:canvas minibuses:minibus pianos:piano photos:photo "
     "videos:video zeroes:zero crises:crisis bases:base oases:oasis vases:vase purses:purse "
     "horses:horse houses:house mouses:mouse blouses:blouse nurses:nurse roses:rose noses:nose "
     "hoses:hose cases:case phases:phase leashes:leash fuses:fuse geniuses:genius "
-    "police:police broccoli:broccoli cattle:cow passersby:passerby kids:kid"
+    "police:police broccoli:broccoli cattle:cow passersby:passerby kids:kid tvs:tv"
 )
