@@ -326,7 +326,7 @@ def test_sizes_and_boxes() -> None:
 
 def test_every_option_has_a_sentence() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert len(commands) == 21
+    assert len(commands) == 22
     for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:

@@ -10,6 +10,7 @@ The tree::
     |   |   +-- UnsupportedImageError  a kind of file that is not read
     |   |   +-- CorruptImageError      truncated, bad checksum, nonsense dimensions
     |   |   +-- ImageTooLargeError     over the pixel or byte limit
+    |   |   +-- StackError             an image stack: slices missing, uneven, of several kinds
     |   +-- PromptError                a prompt, a phrase or a question
     |   +-- BoxError                   a box: not finite, out of range, inverted, empty
     |   +-- OptionError                an option out of its range
@@ -73,6 +74,11 @@ class CorruptImageError(ImageError):
 
 class ImageTooLargeError(ImageError):
     """The picture is over the pixel limit or the file over the byte limit."""
+
+
+class StackError(ImageError):
+    """An image stack cannot be used: slices are missing, doubled, uneven, tilted, of mixed sizes,
+    compressed without a decoder, in colour, or of several volumes of which none was chosen."""
 
 
 class PromptError(InputError):

@@ -118,8 +118,8 @@ def _chunks(encoded: Sequence[str]) -> Iterable[str]:
 def _assemble(title: str, meta: dict[str, Any], inline: str, data: Sequence[str]) -> bytes:
     parts = _parts()
     csp = _CSP.format(
-        style=_hash(parts["style"]),
-        script=_hash(parts["script"]),
+        style=source_hash(parts["style"]),
+        script=source_hash(parts["script"]),
         # Where the data are files: 'self' if the folder is served, file: if it is opened.
         data=" 'self' file:" if data else "",
     )
@@ -167,7 +167,7 @@ def bundled(names: Iterable[str]) -> str:
     return "\n".join(_UNSAID.sub("", _MODULE.sub("", _text(name))) for name in names)
 
 
-def _hash(text: str) -> str:
-    """A source of a Content-Security-Policy: this very text may run, nothing else."""
+def source_hash(text: str) -> str:
+    """Return a source of a Content-Security-Policy: this very text may run, nothing else."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")

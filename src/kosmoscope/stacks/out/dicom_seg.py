@@ -1,0 +1,111 @@
+"""Labels as a DICOM Segmentation that refers to the slices, by highdicom.
+
+Of the slices' headers only what places them goes in: UIDs, frame of reference, geometry. Fields of
+persons are there and empty, since the standard wants them; whoever stores the object knows whose
+the study is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, BinaryIO
+
+from kosmoscope._version import __version__
+from kosmoscope.errors import InputError
+from kosmoscope.files.text import one_line, reason
+from kosmoscope.optional import optional
+from kosmoscope.stacks.reading.pictures import SUFFIXES
+from kosmoscope.stacks.segmented import Segmented
+
+_KEPT = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID",
+    "FrameOfReferenceUID", "Modality", "SeriesNumber", "InstanceNumber", "Rows", "Columns",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "ImageType", "PatientPosition",
+)  # fmt: skip
+_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
+    "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+_LABEL_CHARACTERS = 64
+"""Of a segment's name, DICOM's LO."""
+
+
+def is_dicom_stack(found: Segmented) -> bool:
+    """Return whether the labels are of a DICOM series."""
+    files = found.volume.files
+    return bool(files) and files[0].suffix.lower() not in SUFFIXES
+
+
+def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
+    """Write a binary segmentation, one segment a label.
+
+    Raises:
+        InputError: the labels are not of a DICOM series, there is none, or its files are gone.
+    """
+    if not is_dicom_stack(found):
+        raise InputError(f"{found.volume.source}: no DICOM slices for a DICOM SEG")
+    present = [n for n, count in enumerate(found.voxels()) if n and count]
+    if not present:
+        raise InputError("no label has a voxel; a DICOM SEG cannot be empty")
+    highdicom = optional("highdicom", "stacks")
+    pydicom = optional("pydicom", "stacks")
+    seg = optional("highdicom.seg", "stacks")
+    codes = optional("pydicom.sr.codedict", "stacks").codes
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=f"kosmoscope {found.segmenter}",
+        version=__version__,
+        family=codes.cid7162.ArtificialIntelligence,
+    )
+    segments = [
+        seg.SegmentDescription(
+            segment_number=number,
+            segment_label=one_line(found.names[label])[:_LABEL_CHARACTERS],
+            segmented_property_category=codes.SCT.Tissue,
+            segmented_property_type=codes.SCT.Tissue,
+            algorithm_type=seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, label in enumerate(present, 1)
+    ]
+    # Numbers of segments count from 1 without a gap.
+    numbers = found.labels * 0
+    for number, label in enumerate(present, 1):
+        numbers[found.labels == label] = number
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\.|$)")
+        try:
+            slices = [_placed(pydicom, path) for path in found.volume.files]
+        except (OSError, pydicom.errors.InvalidDicomError) as e:
+            raise InputError(f"{found.volume.source}: a slice is gone: {reason(e)}") from e
+        made = seg.Segmentation(
+            source_images=slices,
+            pixel_array=numbers,
+            segmentation_type=seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=segments,
+            series_instance_uid=highdicom.UID(),
+            series_number=1000 + int(slices[0].get("SeriesNumber") or 0),
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="kosmoscope",
+            manufacturer_model_name="kosmoscope stack",
+            software_versions=__version__,
+            device_serial_number="none",
+            content_description="Not a medical device",
+            content_label="LABELS",
+        )
+        made.save_as(file)
+
+
+def _placed(pydicom: Any, path: Any) -> Any:
+    """Return a slice's header with what places it, and nothing of persons."""
+    whole = pydicom.dcmread(path, stop_before_pixels=True)
+    kept = pydicom.Dataset()
+    kept.file_meta = whole.file_meta
+    for name in _KEPT:
+        if name in whole:
+            kept[name] = whole[name]
+    for name in _EMPTY:
+        setattr(kept, name, "")
+    return kept
