@@ -57,7 +57,7 @@ globalThis.answers = JSON.stringify({
   evaluated: told.evaluated.map(([query, record]) =>
     evaluate(typeof query === "string" ? parse(query) : query, asRecord(record), below)),
   near: told.evaluated.slice(-told.random).map(([query, record]) =>
-    nearness(partsOf(query.find), new Judge(asRecord(record), below, query.score))),
+    nearness(query.find, partsOf(query.find), new Judge(asRecord(record), below, query.score))),
   phrases: told.phrases.map(nounsOf),
   meant: told.asked.map((noun) => told.present.filter((one) => meanings.of(noun).has(one))),
 });

@@ -166,6 +166,13 @@ function start(pictures) {
   const models = META.models.filter(Boolean).join(", ");
   $("end").textContent = `${models ? `Described by ${models}. ` : ""}Made with kosmoscope ${META.version}.`;
   fromHash();
+  // What the first question would have to wait for.
+  let ready = 0;
+  const prepare = (deadline) => {
+    while (ready < pictures.length && deadline.timeRemaining() > 2) recordOf(pictures[ready++], state);
+    if (ready < pictures.length) requestIdleCallback(prepare);
+  };
+  globalThis.requestIdleCallback?.(prepare);
 }
 
 setTheme(storedTheme(), false);

@@ -87,11 +87,12 @@ export class Question {
   }
 }
 
-// Of pictures that are no answer the one that comes nearest, or null.
+// Of pictures the one that comes nearest, or null.
 function nearestOf(question, pictures, look) {
+  if (!question.parts.length) return null;
   let [best, order] = [null, 0];
   for (const picture of pictures) {
-    const near = picture.chance + nearness(question.parts, question.judge(picture, look));
+    const near = nearness(question.query.find, question.parts, question.judge(picture, look));
     if (near > order) [best, order] = [picture, near];
   }
   return best;

@@ -35,8 +35,10 @@ export class Draft {
     if (words.length) {
       this.noun = settled(words.join(" "));
       const named = new Set([this.noun, ...this.noun.split(" ")]);
-      for (const word of words.map((w) => singularOf(w))) {
-        if (!named.has(word) && word !== "of" && !this.look(word)) this.words.push(word);
+      for (const word of words) {
+        const one = singularOf(word);
+        const ofName = named.has(one) || named.has(singularOf(word, true)); // wine glasses
+        if (!ofName && word !== "of" && !this.look(one)) this.words.push(one);
       }
     }
     if (ANYTHING.has(this.noun)) this.noun = ANY_NOUN;

@@ -22,8 +22,10 @@ export class Judge {
     this.kept = new Map();
   }
 
-  get numbers() {
-    return this.record.things.map((seen) => seen.number);
+  // How likely as many happen as a count asks for.
+  counted(count, chances) {
+    if (count === undefined) return 1 - noneOf(chances);
+    return chanceOf(count, chances, this.record.things.map((seen) => seen.number));
   }
 
   chance(node) {
@@ -44,8 +46,8 @@ export class Judge {
   thing(thing) {
     const each = this.each(thing);
     const count = thing.count ?? SOME;
-    let p = chanceOf(count, each, this.numbers);
-    if (count[0] > 0) {
+    let p = this.counted(thing.count, each);
+    if (count[0] > 0 && p > 0) {
       for (const related of thing.related ?? []) {
         const some = !related.negated && (related.to.count ?? SOME)[0] > 0;
         if (some) p = Math.min(p, this.anyOther(each, related));
@@ -70,9 +72,8 @@ export class Judge {
     const { things } = this.record;
     if (noun === ANY_THING) return things.map((seen) => seen.box !== null);
     const nouns = this.meaning(noun);
-    const meant = things.map((seen) => nouns.has(seen.noun));
-    const located = things.some((seen, i) => meant[i] && seen.box !== null);
-    return located ? meant.map((m, i) => m && things[i].box !== null) : meant;
+    const located = things.some((seen) => seen.box !== null && nouns.has(seen.noun));
+    return things.map((seen) => nouns.has(seen.noun) && (!located || seen.box !== null));
   }
 
   one(thing, index, seen) {
@@ -87,14 +88,14 @@ export class Judge {
     for (const word of thing.words ?? []) {
       if (!seen.words.includes(word)) p *= Math.max(UNSAID, this.thing({ thing: word }));
     }
-    for (const related of thing.related ?? []) p *= this.standing(index, related);
+    for (const related of thing.related ?? []) p *= p > 0 ? this.standing(index, related) : 1;
     return p;
   }
 
   standing(index, related) {
     const others = this.each(related.to);
     const chances = others.map((p, j) => (p > 0 && this.holds(related, index, j) ? p : 0));
-    const p = chanceOf(related.to.count ?? SOME, chances, this.numbers);
+    const p = this.counted(related.to.count, chances);
     return related.negated ? 1 - p : p;
   }
 

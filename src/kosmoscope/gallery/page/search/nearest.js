@@ -20,9 +20,9 @@ export function partsOf(node) {
   ];
 }
 
-// 0..1: the mean of the parts' probabilities; what has none of them is not near.
-export function nearness(parts, judge) {
+// 0..2: the probability, and the mean of the parts'; what has none of them is not near.
+export function nearness(whole, parts, judge) {
   const chances = parts.map((part) => judge.chance(part));
   if (chances.every((p) => p <= 0)) return 0;
-  return chances.reduce((sum, p) => sum + p, 0) / chances.length;
+  return chances.reduce((sum, p) => sum + p, 0) / chances.length + judge.chance(whole);
 }

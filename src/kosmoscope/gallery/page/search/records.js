@@ -19,9 +19,10 @@ const remembered = (read) => {
 };
 const oneOf = remembered((word) => singularOf(word));
 const singularWords = (text) => wordsOf(text).map(oneOf);
-const readPhrase = remembered((phrase) => ({
-  noun: headNoun(spelled(phrase)) || UNNAMED, words: singularWords(phrase),
-}));
+const readPhrase = remembered((phrase) => {
+  const words = singularWords(phrase);
+  return { noun: words.length ? headNoun(spelled(phrase)) : UNNAMED, words };
+});
 const readColours = remembered((bits) => COLOUR_NAMES.filter((_, i) => bits >> i & 1));
 
 // A thing, with the entity and the box that it is, null for none.
