@@ -3,9 +3,9 @@
     python benchmarks/search_scale.py [--pictures 100000] [--folder FOLDER]
 
 The results are made here, not by a model: captions and boxes drawn at random, of 1,500 nouns whose
-frequencies fall as those of a language do (Zipf), with numbers, colours and folders. Two thirds of all
-things are some kind of person. Each kind of question is asked 40 times with different words, the
-commonest nouns first; p95 is over all questions of a kind, on an open index. "Cold" is a new
+frequencies fall as those of a language do (Zipf), with numbers, colours and folders. Two thirds of
+all things are some kind of person. Each kind of question is asked 40 times with different words,
+the commonest nouns first; p95 is over all questions of a kind, on an open index. "Cold" is a new
 process: opening, reading the columns, one question. Beside the time that passes stands the
 processor's: on a machine with other work on it, it says more.
 """
