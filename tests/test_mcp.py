@@ -27,6 +27,8 @@ from kosmoscope import Description
 from kosmoscope.errors import ImageError, OptionError
 from kosmoscope.mcp import Folders
 from kosmoscope.mcp.tools import Tools
+from kosmoscope.search import Index, update_index
+from search_results import LEFT, RIGHT, line, write
 from server_process import PHOTOS, pocket
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +83,7 @@ def test_an_assistant_asks(folder: Path, tmp_path: Path) -> None:
     async def ask(client: Client) -> None:
         listed = (await client.list_tools()).tools
         assert [t.name for t in listed] == [
-            "describe", "ground", "refer", "ask", "segment", "count"
+            "describe", "ground", "refer", "ask", "segment", "count", "search"
         ]  # fmt: skip
         for tool in listed:
             assert tool.description
@@ -144,7 +146,7 @@ def test_the_documented_configuration_starts_it(folder: Path) -> None:
     assert json.loads(found)["result"]["serverInfo"]["name"] == "kosmoscope"
     # Its table of tools is the server's.
     tools = re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)
-    assert tools == ["describe", "ground", "refer", "ask", "segment", "count"]
+    assert tools == ["describe", "ground", "refer", "ask", "segment", "count", "search"]
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -273,3 +275,26 @@ def test_folders(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
     assert "mcp" in one_error(run("mcp", *POCKET), 1)
+
+
+def test_an_assistant_searches(tmp_path: Path) -> None:
+    dog, cat = ("a dog", 0.9, LEFT), ("a cat", 0.8, RIGHT)
+    out = write(tmp_path / "all", [line("1.jpg", [dog, cat]), line("2.jpg", [cat])])
+    update_index(out)
+    question = "a dog left of a cat"
+
+    async def ask(client: Client) -> None:
+        found = await client.call_tool("search", {"folder": out.name, "question": question})
+        with Index.open(out) as index:
+            assert found.structured_content == index.search(question, limit=10).to_dict()
+        assert text(found).startswith("a dog left of a cat: 1 of 2 pictures\n- ")
+        none = await client.call_tool("search", {"folder": str(out), "question": "3 giraffes"})
+        assert "nothing" in text(none)
+        for folder, said in (
+            ("..", "outside of the folders"), ("gone", "no such folder"), (".", "index"),
+        ):  # fmt: skip
+            refused = await client.call_tool("search", {"folder": folder, "question": "dogs"})
+            assert refused.is_error
+            assert said in text(refused)
+
+    asking(tmp_path, ask, "--allow", str(out.parent))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from kosmoscope.search.making import writing
 from kosmoscope.search.searching import fused
 from server_process import PHOTOS
 
+ROOT = Path(__file__).parent.parent
 SOME = ("china", "flower")
 
 
@@ -270,3 +273,22 @@ def test_any_kind_of_model_that_makes_vectors(tmp_path: Path, embedder: Embedder
     assert load_embedder("pocket", threads=1).picture(picture, None).shape == (192,)
     with pytest.raises(OptionError, match="makes no vectors"):
         load_embedder(sam_models.make(tmp_path / "sam").folder)
+
+
+def test_what_the_document_says(
+    out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(out.parent)
+    (photos / "china.jpg").rename("photo.jpg")
+    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    _, _, text = text.partition("## Pictures like a picture")
+    commands = re.findall(r"^\$ kosmoscope (.*)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    for command in ("index out", *commands):
+        result = run(*shlex.split(command))
+        assert result.exit_code == 0, result.stderr
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(code, {})
+    said = capsys.readouterr().out.splitlines()
+    assert "china-small.png" in said[0]
+    assert "flower-small.png" in said[-1]

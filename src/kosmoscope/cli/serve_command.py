@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,6 +69,14 @@ def serve(
             rich_help_panel=_LABEL_STUDIO,
         ),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="OUT",
+            help="A folder of `describe -o` with an index, for /api/v1/search.",
+        ),
+    ] = None,
     texts: Annotated[
         int,
         typer.Option(metavar="N", help="Texts written at once.", rich_help_panel=_PANEL),
@@ -107,12 +116,16 @@ def serve(
         optional(module, "server")
     model.check()
     limits = pictures.limits()
+    if results is not None:
+        from kosmoscope.search import Index
+
+        Index.open(results).close()  # which says what is wrong with it, now
     from kosmoscope.server import Settings, guarded
     from kosmoscope.server import serve as run
 
     given = Settings(
         host, port, token, texts, queue, timeout, cache_mb, max_body_mb, allow_urls,
-        tuple(cors or ()), label_studio_url or None, label_studio_key or None,
+        tuple(cors or ()), label_studio_url or None, label_studio_key or None, results,
     )  # fmt: skip
     settings = guarded(given)
     if settings.token != token:

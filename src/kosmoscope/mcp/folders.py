@@ -35,6 +35,13 @@ class Folders:
         Raises:
             ImageNotFoundError: there is no such file in the folders, or it is elsewhere.
         """
+        return self._inside(given, "no such file")
+
+    def folder(self, given: str) -> Path:
+        """Return the folder that a path means; arguments and errors are those of `picture`."""
+        return self._inside(given, "no such folder")
+
+    def _inside(self, given: str, missing: str) -> Path:
         shown = shown_name(given)
         try:
             candidates = [(folder / given).resolve() for folder in self.paths]
@@ -46,7 +53,7 @@ class Folders:
             raise ImageNotFoundError(shown, f"outside of the folders that may be read: {folders}")
         found = next((path for path in inside if path.exists()), None)
         if found is None:
-            raise ImageNotFoundError(shown, "no such file")
+            raise ImageNotFoundError(shown, missing)
         return found
 
     def _has(self, path: Path) -> bool:

@@ -49,7 +49,8 @@ def application(tools: Tools, folders: Folders) -> MCPServer[Any]:
         log_level="WARNING",
     )  # fmt: skip
     for tool in (
-        tools.describe, tools.ground, tools.refer, tools.ask, tools.segment, tools.count
+        tools.describe, tools.ground, tools.refer, tools.ask, tools.segment, tools.count,
+        tools.search,
     ):  # fmt: skip
         server.add_tool(tool, annotations=_READS, structured_output=True)
     return server

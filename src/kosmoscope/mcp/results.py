@@ -13,6 +13,7 @@ from PIL import Image
 
 from kosmoscope.detail import Count
 from kosmoscope.masks import LabelMap
+from kosmoscope.search import Answer
 from kosmoscope.types import XYXY, Box, GroundedCaption, ImageInfo
 
 _DRAWN_PX = 1024
@@ -80,6 +81,15 @@ def parts_text(found: Parts) -> str:
     """Return a segmentation in words."""
     lines = [f"- {part.phrase}: {part.area_percent:.1f} % of the picture" for part in found.parts]
     return "\n".join([found.caption, *lines])
+
+
+def search_text(found: Answer) -> str:
+    """Return what a question found in words: a line for each picture."""
+    hits = found.hits or found.nearest
+    lines = [f"- {hit.source} ({hit.probability:.0%}): {hit.caption}" for hit in hits]
+    said = f"{found.total} of {found.pictures} pictures" if found.total else "nothing"
+    near = [] if found.total or not lines else ["What came nearest:"]
+    return "\n".join([f"{found.read_as}: {said}", *found.notes, *near, *lines])
 
 
 def _box_text(box: Box) -> str:

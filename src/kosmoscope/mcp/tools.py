@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -26,6 +26,7 @@ from kosmoscope.mcp.results import (
     count_text,
     parts_of,
     parts_text,
+    search_text,
 )
 from kosmoscope.prompts import Prompt, ask_prompt, describe_prompt, ground_prompt, refer_prompt
 from kosmoscope.results import Description
@@ -142,6 +143,36 @@ class Tools:
             path = self._folders.picture(picture)
             found = self._model().count(path, phrase)
             return answered(found.to_dict(), count_text(found), None)
+
+        return await self._done(work)
+
+    async def search(
+        self,
+        folder: Annotated[
+            str,
+            Field(description="A folder of results with an index, in one of the allowed folders."),
+        ],
+        question: Annotated[
+            str,
+            Field(
+                description='What to find, in words: "two dogs left of a car", "a red boat, no '
+                'people", "at least 3 people in 2024".'
+            ),
+        ],
+        limit: Annotated[int, Field(description="How many pictures at most.", ge=1, le=100)] = 10,
+    ) -> Annotated[CallToolResult, RootModel[dict[str, Any]]]:
+        """Search the pictures that a folder of results describes; it needs no look at them.
+
+        Each picture comes with the probability that it is an answer and the boxes that say so.
+        The answer may be that there is none.
+        """
+
+        def work(_: Gone) -> CallToolResult:
+            from kosmoscope.search import Index
+
+            with Index.open(self._folders.folder(folder)) as index:
+                found = index.search(question, limit=limit)
+            return answered(found.to_dict(), search_text(found), None)
 
         return await self._done(work)
 

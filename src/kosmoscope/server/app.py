@@ -14,7 +14,16 @@ from starlette.types import ASGIApp
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import KosmoscopeError
-from kosmoscope.server import exporting, labelstudio, native, ollama, openai, photoprism, website
+from kosmoscope.server import (
+    exporting,
+    labelstudio,
+    native,
+    ollama,
+    openai,
+    photoprism,
+    searching,
+    website,
+)
 from kosmoscope.server.desk import Desk, GoneError
 from kosmoscope.server.door import Door
 from kosmoscope.server.failures import RefusedError, error_response, refusal
@@ -35,7 +44,7 @@ def application(desk: Desk) -> ASGIApp:
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
 
     # Last, as their paths begin with it: PhotoPrism's before ours.
-    for group in (openai, ollama, labelstudio, photoprism, native, exporting):
+    for group in (openai, ollama, labelstudio, photoprism, native, exporting, searching):
         app.include_router(group.routes(desk))
     app.include_router(website.routes())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from kosmoscope.errors import OptionError
 from kosmoscope.server.fetching import is_origin
@@ -43,6 +44,8 @@ class Settings:
     """Where Label Studio is, whose pictures are fetched from there."""
     label_studio_key: str | None = None
     """What it knows us by."""
+    results: Path | None = None
+    """A folder of results with an index, which `/api/v1/search` asks."""
 
     def __post_init__(self) -> None:
         ranges = {
