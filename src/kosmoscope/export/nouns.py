@@ -115,6 +115,8 @@ def singular(word: str, *, counted: bool = False) -> str:
 def _singular(word: str, *, counted: bool) -> str:
     if word in SINGULAR:
         return SINGULAR[word]
+    if len(word) > 2 and word.endswith(("'s", "’s")):
+        return word[:-2]  # a dog's
     if word in PLURAL_ONLY and not counted:
         return word
     if word.endswith("men") and len(word) > 5 and word != "specimen":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -23,9 +24,17 @@ def named_filter(cursor: Cursor, ahead: int = 0) -> bool:
 
 def dated(cursor: Cursor, ahead: int = 0) -> bool:
     """Say whether a date begins there, with the word that says how it is meant."""
-    at = cursor.at + ahead
-    preposition = cursor.word(ahead) in _TAKEN_AT
-    return span_at(cursor.tokens, at + preposition) is not None
+    _, lead = _lead(cursor, ahead)
+    return span_at(cursor.tokens, cursor.at + ahead + lead) is not None
+
+
+def _lead(cursor: Cursor, ahead: int) -> tuple[str, int]:
+    """Return the word that says how a date is meant, and how many words stand before the date."""
+    word = cursor.word(ahead)
+    if word == "taken":
+        after = cursor.word(ahead + 1)
+        return (after, 2) if after in _TAKEN_AT else ("in", 1)
+    return word, int(word in _TAKEN_AT)
 
 
 def read_places(cursor: Cursor, goes_on: Callable[[int], bool]) -> list[Place] | None:
@@ -91,19 +100,21 @@ def _share(cursor: Cursor, ahead: int) -> tuple[float | None, int]:
     text = cursor.tokens[at].text
     value = float(text) if len(text) < 12 else 1.0
     if cursor.marks("%", ahead + 1):
-        return min(value / 100, 1.0), ahead + 2
-    return min(round(value, 4), 1.0), ahead + 1
+        return _kept(value / 100), ahead + 2
+    return _kept(value), ahead + 1
+
+
+def _kept(value: float) -> float:
+    """Return a share to four decimals, as any language rounds it."""
+    return min(math.floor(value * 10_000 + 0.5) / 10_000, 1.0)
 
 
 def read_date(cursor: Cursor) -> Taken | None:
     """Read "in 2024", "before june 2024", "date:2024-01-01..2024-06-30"."""
-    word, start = cursor.word(), cursor.at
-    if word in DATES and cursor.marks(":", 1):
+    start = cursor.at
+    if cursor.word() in DATES and cursor.marks(":", 1):
         return _date_range(cursor, cursor.at + 2)
-    ahead = 1 if word in _TAKEN_AT else 0
-    if word == "taken":
-        ahead += cursor.word(1) in _TAKEN_AT
-        word = cursor.word(1) if ahead == 2 else "in"
+    word, ahead = _lead(cursor, 0)
     if ahead and cursor.marks(":", ahead):
         ahead += 1
     found = span_at(cursor.tokens, cursor.at + ahead)

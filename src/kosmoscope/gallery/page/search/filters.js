@@ -22,8 +22,15 @@ export function namedFilter(cursor, ahead) {
 
 // A date begins there, with the word that says how it is meant.
 export function isDated(cursor, ahead) {
-  const preposition = TAKEN_AT.has(cursor.word(ahead)) ? 1 : 0;
-  return spanAt(cursor.tokens, cursor.at + ahead + preposition) !== null;
+  return spanAt(cursor.tokens, cursor.at + ahead + dateLead(cursor, ahead)[1]) !== null;
+}
+
+// The word that says how a date is meant, and how many words stand before the date.
+function dateLead(cursor, ahead) {
+  const word = cursor.word(ahead);
+  const after = cursor.word(ahead + 1);
+  if (word === "taken") return TAKEN_AT.has(after) ? [after, 2] : ["in", 1];
+  return [word, TAKEN_AT.has(word) ? 1 : 0];
 }
 
 // "in the top left corner", "on the left", "touching the edge of the picture"; null: no place.
@@ -73,20 +80,16 @@ function readShare(cursor, ahead) {
   const text = cursor.find("number", ahead);
   if (!text) return [null, ahead];
   const value = text.length < 12 ? Number(text) : 1;
-  if (cursor.marks("%", ahead + 1)) return [Math.min(value / 100, 1), ahead + 2];
-  return [Math.min(Number(value.toFixed(4)), 1), ahead + 1];
+  const kept = (share) => Math.min(Math.floor(share * 10_000 + 0.5) / 10_000, 1);
+  if (cursor.marks("%", ahead + 1)) return [kept(value / 100), ahead + 2];
+  return [kept(value), ahead + 1];
 }
 
 // "in 2024", "before june 2024", "date:2024-01-01..2024-06-30": a node, or null.
 export function readDate(cursor) {
-  let word = cursor.word();
   const start = cursor.at;
-  if (DATES.has(word) && cursor.marks(":", 1)) return dateRange(cursor, start + 2);
-  let ahead = TAKEN_AT.has(word) ? 1 : 0;
-  if (word === "taken") {
-    ahead = TAKEN_AT.has(cursor.word(1)) ? 1 : 0;
-    [word, ahead] = ahead ? [cursor.word(1), 2] : ["in", 0];
-  }
+  if (DATES.has(cursor.word()) && cursor.marks(":", 1)) return dateRange(cursor, start + 2);
+  let [word, ahead] = dateLead(cursor, 0);
   if (ahead && cursor.marks(":", ahead)) ahead += 1;
   const found = spanAt(cursor.tokens, start + ahead);
   if (found === null) return null;

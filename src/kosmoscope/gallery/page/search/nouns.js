@@ -98,6 +98,7 @@ export function singularOf(word, counted = false) {
 
 function singularWord(word, counted) {
   if (SINGULAR.has(word)) return SINGULAR.get(word);
+  if (/.['’]s$/su.test(word)) return word.slice(0, -2); // a dog's
   if (PLURAL_ONLY.has(word) && !counted) return word;
   const length = lengthOf(word);
   if (word.endsWith("men") && length > 5 && word !== "specimen") return `${word.slice(0, -3)}man`;
