@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +21,9 @@ def web_token(**claims: Any) -> str:
     return ".".join([*coded, "x"])
 
 
-PERSONAL = web_token(token_type="refresh", exp=time.time() + 10**6)
+LATER = 4_102_444_800
+"""A time that no test sees, in seconds since 1970: the year 2100."""
+PERSONAL = web_token(token_type="refresh", exp=LATER)
 
 
 class LabelStudioSite:
@@ -37,7 +38,7 @@ class LabelStudioSite:
         self.asked: list[tuple[str, str | None, str | None]] = []
         """Path, Authorization and Accept of each request."""
         self.exchanged = 0
-        self.lifetime = 300.0
+        self.access_ends = LATER
         """Of an access token."""
         self.access = ""
         self.url = ""
@@ -91,7 +92,7 @@ class LabelStudioSite:
             self._send(handler, 401, b"{}")
             return
         self.exchanged += 1
-        self.access = web_token(token_type="access", exp=time.time() + self.lifetime)
+        self.access = web_token(token_type="access", exp=self.access_ends)
         self._send(handler, 200, json.dumps({"access": self.access}).encode())
 
     @staticmethod

@@ -74,7 +74,7 @@ def test_a_personal_access_token_is_exchanged(site: LabelStudioSite) -> None:
     for _ in range(3):
         assert found.picture("/data/a.jpg", 7) == PICTURE
     assert site.exchanged == 1
-    site.lifetime = 10.0  # nearly over already
+    site.access_ends = 0  # over already
     again = files(site.url, PERSONAL)
     for _ in range(3):
         assert again.picture("/data/a.jpg", 7) == PICTURE
