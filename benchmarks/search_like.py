@@ -74,8 +74,8 @@ def histogram(rgb: NDArray[np.uint8]) -> Float:
     return (np.bincount(cells, minlength=64) / len(cells)).astype(np.float32)
 
 
-def share(vectors: Float, labels: NDArray[np.str_], rows: NDArray[np.intp]) -> float:
-    """Return how many of the nearest have the label of the one that asks, on average."""
+def share(vectors: Float, labels: NDArray[np.str_], rows: NDArray[np.intp]) -> tuple[float, int]:
+    """Return how many of the nearest have the label of the one that asks, and how many asked."""
     centred = vectors - vectors.mean(0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True) + 1e-9
     near = centred @ centred.T
@@ -85,7 +85,7 @@ def share(vectors: Float, labels: NDArray[np.str_], rows: NDArray[np.intp]) -> f
         count = min(NEAREST, int((labels == labels[i]).sum()) - 1)
         if count >= LEAST:
             found.append((labels[np.argsort(-near[i])[:count]] == labels[i]).mean())
-    return float(np.mean(found))
+    return float(np.mean(found)), len(found)
 
 
 def main() -> None:
@@ -110,7 +110,8 @@ def main() -> None:
     for kind, vectors in made.items():
         stacked, named = np.stack(vectors), np.array(labels)
         rows = {name: np.flatnonzero(np.array(sets) == name) for name in SETS}
-        cells = [f"{name} {share(stacked, named, rows[name]):.3f}" for name in SETS]
+        found = {name: share(stacked, named, rows[name]) for name in SETS}
+        cells = [f"{name} {right:.3f} of {count}" for name, (right, count) in found.items()]
         print(f"{kind} ({len(vectors[0])}): {', '.join(cells)}", flush=True)
 
 
