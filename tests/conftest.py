@@ -22,7 +22,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["gallery_tab", "server_process", "page_tab"]
+pytest_plugins = ["gallery_tab", "server_process", "page_tab", "refusals"]
 
 # No example has a time limit: a busy machine is no failure.
 hypothesis.settings.register_profile(

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from kosmoscope.dual import CLIP, SIGLIP, load_dual_encoder
 from kosmoscope.dual.config import DualConfig
 from kosmoscope.errors import (
     CheckpointError,
-    KosmoscopeError,
     ModelError,
     ModelNotFoundError,
     OfflineError,
@@ -29,6 +29,7 @@ from kosmoscope.errors import (
     TokenizerError,
 )
 from kosmoscope.store.folders import converted_root
+from refusals import refused_by
 
 WEIGHTS = "model.safetensors"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
@@ -52,27 +53,8 @@ def siglip(sound: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound["siglip"], tmp_path / "siglip"))
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KOSMOSCOPE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "home"
-
-
-def refused(name: Any, kind: type[KosmoscopeError], *words: str) -> None:
-    """Assert that loading fails with one short line, and leaves nothing behind."""
-    with pytest.raises(KosmoscopeError) as caught:
-        load_dual_encoder(name, threads=1)
-    message = str(caught.value)
-    assert type(caught.value) is kind, message
-    assert "\n" not in message
-    assert len(message) < 700
-    for word in words:
-        assert word in message
-    left = converted_root()
-    assert not left.exists() or not list(left.iterdir())
+pytestmark = pytest.mark.usefixtures("home")
+refused = partial(refused_by, load_dual_encoder)
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -9,6 +9,7 @@ import shutil
 import struct
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from safetensors.numpy import load_file, save_file
 import sam_models
 from kosmoscope.errors import (
     CheckpointError,
-    KosmoscopeError,
     ModelError,
     ModelNotFoundError,
     OfflineError,
@@ -29,6 +29,7 @@ from kosmoscope.segment import BoxPrompt, load_segmenter
 from kosmoscope.segment.sam import SAM, converted, load_sam
 from kosmoscope.segment.sam.tensors import WAVES
 from kosmoscope.store.folders import cache_root, converted_root
+from refusals import refused_by
 from sam_models import SHAPES, picture
 
 WEIGHTS = "model.safetensors"
@@ -48,28 +49,8 @@ def source(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "source"))
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KOSMOSCOPE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "home"
-
-
-def refused(name: Any, kind: type[KosmoscopeError], *words: str) -> str:
-    """Assert that loading fails with one short line, and leaves nothing behind."""
-    with pytest.raises(KosmoscopeError) as caught:
-        load_sam(name, threads=1)
-    message = str(caught.value)
-    assert type(caught.value) is kind, message
-    assert "\n" not in message
-    assert len(message) < 700
-    for word in words:
-        assert word in message
-    left = converted_root()
-    assert not left.exists() or not list(left.iterdir())
-    return message
+pytestmark = pytest.mark.usefixtures("home")
+refused = partial(refused_by, load_sam)
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
