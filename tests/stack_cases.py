@@ -15,6 +15,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from kosmoscope.stacks.volume import Volume, affine_of
 
+VOXELS = np.arange(6 * 8 * 10, dtype=np.int16).reshape(6, 8, 10)
+"""Each with a value of its own."""
+
 Inside = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 """x, y and z in mm from the middle of the grid -> whether the place is in the shape."""
 
@@ -146,7 +149,7 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 def series(
     folder: Path,
-    voxels: NDArray[np.int16] | None = None,
+    voxels: NDArray[np.int16] = VOXELS,
     *,
     change: Callable[[pydicom.Dataset, int], Any] | None = None,
     step_mm: float = 2.5,
@@ -157,8 +160,6 @@ def series(
 ) -> list[Path]:
     """Write a CT series, slices named in no order; `change` gets each data set before that."""
     folder.mkdir(parents=True, exist_ok=True)
-    if voxels is None:
-        voxels = np.arange(6 * 8 * 10, dtype=np.int16).reshape(6, 8, 10)
     uid = uid or generate_uid()
     study, frame = generate_uid(), generate_uid()
     files = []

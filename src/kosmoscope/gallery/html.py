@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -48,10 +48,13 @@ _UNSAID = re.compile(r"^ *(?://.*)?\n|^ +", re.MULTILINE)
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _CSP = (
-    "default-src 'none'; img-src 'self' file: data:; style-src '{style}'; script-src '{script}'"
-    "{data}; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
+    "default-src 'none'; img-src {images}; style-src '{style}'; script-src '{script}'"
+    "{scripts}; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
+
+_BESIDE = "'self' file:"
+"""Files beside the page: 'self' if the folder is served, file: if it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +120,51 @@ def _chunks(encoded: Sequence[str]) -> Iterable[str]:
 
 def _assemble(title: str, meta: dict[str, Any], inline: str, data: Sequence[str]) -> bytes:
     parts = _parts()
-    csp = _CSP.format(
-        style=source_hash(parts["style"]),
-        script=source_hash(parts["script"]),
-        # Where the data are files: 'self' if the folder is served, file: if it is opened.
-        data=" 'self' file:" if data else "",
-    )
     values = {
-        **parts,
-        "csp": csp,
-        "title": html.escape(_encodable(title)),
         "meta": safe_json(meta),
         "language": parts["language"],
         "data": inline or "\n".join(f'<script defer src="data/{name}"></script>' for name in data),
     }
+    return static_page(
+        _text("page.html"), title, parts["style"], parts["script"], values,
+        images=f"{_BESIDE} data:",
+        scripts=_BESIDE if data else "",
+    )  # fmt: skip
+
+
+def static_page(
+    body: str,
+    title: str,
+    style: str,
+    script: str,
+    values: Mapping[str, str],
+    *,
+    images: str = "data:",
+    scripts: str = "",
+) -> bytes:
+    """Return a page of one file: the head that all pages have, and a body.
+
+    What it may load is said in its head, by hashes: its own style and script, and nothing else.
+
+    Args:
+        body: from ``<body>`` on, with places ``{{name}}`` for the title, the script and the values.
+        title: plain text.
+        style: the page's own.
+        script: the page's own.
+        values: by the names of places, as HTML.
+        images: where pictures may come from, as the Content-Security-Policy says it.
+        scripts: where other scripts may come from; none unless given.
+    """
+    csp = _CSP.format(
+        style=source_hash(style),
+        script=source_hash(script),
+        images=images,
+        scripts=f" {scripts}" if scripts else "",
+    )
+    shown = html.escape(title.encode("utf-8", "replace").decode("utf-8"))
+    places = {**values, "csp": csp, "title": shown, "style": style, "script": script}
     # In one pass: braces in what is put in are text.
-    return _PLACE.sub(lambda m: values[m.group(1)], _text("page.html")).encode("utf-8")
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _PLACE.sub(lambda m: places[m.group(1)], _text("head.html") + body).encode("utf-8")
 
 
 def shared(name: str) -> bytes:

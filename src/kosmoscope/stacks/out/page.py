@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -22,7 +21,7 @@ from PIL import Image
 
 from kosmoscope._version import __version__
 from kosmoscope.draw.palette import picture_colours
-from kosmoscope.gallery.html import safe_json, source_hash
+from kosmoscope.gallery.html import safe_json, static_page
 from kosmoscope.stacks.grids import Grid, block_means, working_grid
 from kosmoscope.stacks.measures import NOTICE, Measure
 from kosmoscope.stacks.segmented import Segmented
@@ -36,11 +35,6 @@ FACES = 24_000
 """Of all surfaces together: what a processor draws without a graphics card."""
 _QUALITY = 82
 _SCRIPTS = ("volume.js", "planes.js", "solid.js", "main.js")
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
-_CSP = (
-    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; "
-    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-)
 
 
 def make_page(
@@ -54,17 +48,13 @@ def make_page(
         solids: by the names of labels, of `FACES` faces together at most.
         title: plain text.
     """
-    parts = _parts()
-    csp = _CSP.format(style=source_hash(parts["style"]), script=source_hash(parts["script"]))
+    style, script = _parts()
     values = {
-        **parts,
-        "csp": csp,
-        "title": html.escape(title.encode("utf-8", "replace").decode("utf-8")),
         "notice": html.escape(NOTICE),
         "meta": safe_json(_meta(found, measures, solids)),
     }
-    page = (files("kosmoscope.stacks") / "out" / "page" / "page.html").read_text("utf-8")
-    return _PLACE.sub(lambda m: values[m.group(1)], page).encode("utf-8")
+    body = (files("kosmoscope.stacks") / "out" / "page" / "page.html").read_text("utf-8")
+    return static_page(body, title, style, script, values)
 
 
 def _meta(
@@ -203,9 +193,10 @@ def _packed(solid: Solid, label: int) -> dict[str, Any]:
 
 
 @cache
-def _parts() -> dict[str, str]:
+def _parts() -> tuple[str, str]:
+    """Return the page's style and script."""
     ours = files("kosmoscope.stacks") / "out" / "page"
     base = (files("kosmoscope.gallery") / "page" / "base.css").read_text("utf-8")
     style = f"\n{base}\n{(ours / 'page.css').read_text('utf-8')}"
     body = "\n".join((ours / name).read_text("utf-8") for name in _SCRIPTS)
-    return {"style": style, "script": f'\n(() => {{\n"use strict";\n{body}}})();\n'}
+    return style, f'\n(() => {{\n"use strict";\n{body}}})();\n'
