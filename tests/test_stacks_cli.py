@@ -43,8 +43,9 @@ def test_marks_become_files_and_a_table(stack: Path) -> None:
     assert "not a medical device" in note
     (figures,) = json.loads((out / "measures.json").read_text())["labels"]
     assert figures["volume_ml"] == pytest.approx(4 / 3 * np.pi * 9**3 / 1000, rel=0.01)
+    (kept,) = out.glob("corrections-*.zip")
     assert {p.name for p in out.iterdir()} == {
-        ".kosmoscope", "labels.nii.gz", "measures.json", "measures.csv", "contours.json",
+        ".kosmoscope", kept.name, "labels.nii.gz", "measures.json", "measures.csv", "contours.json",
         "1-ball.stl", "overlay.jpg", "index.html",
     }  # fmt: skip
 

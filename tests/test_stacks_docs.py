@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.stacks_cases import lapse
-from kosmoscope.stacks import Seeds, read_stack, segment_stack
+from kosmoscope.stacks import Seeds, read_segmented, read_stack, segment_stack
 from stack_cases import ball, dice, made, series
 
 ROOT = Path(__file__).parent.parent
@@ -69,9 +69,11 @@ def test_the_commands_run(beside_stacks: Path) -> None:
     assert done.returncode == 0, done.stderr
     for name in ("white matter", "grey matter", "bone", "soft tissue", "cell"):
         assert f"\n{name}" in f"\n{done.stdout}", done.stdout
-    for folder in ("out", "corrected", "bones", "cells"):
+    for folder in ("out", "bones", "cells"):
         assert (beside_stacks / folder / "index.html").is_file()
     assert (beside_stacks / "bones" / "labels.dcm").is_file()
+    corrected = read_segmented("out", read_stack("head.nii.gz"))
+    assert len(corrected.state.strokes) == 1
     assert (beside_stacks / "out" / "1-white-matter.stl").is_file()
 
 

@@ -64,7 +64,8 @@ def stack(
         typer.Option(
             "--correct",
             metavar="FILE",
-            help="More marks, where the first answer was wrong; repeatable. Of the walker.",
+            help="More marks, where the answer was wrong; repeatable. Without --seeds they correct "
+            "what an earlier call wrote into FOLDER. Of the walker.",
         ),
     ] = None,
     segmenter: Annotated[
@@ -183,6 +184,7 @@ def stack(
     [bold]Examples[/]
 
     [cyan]kosmoscope stack head.nii.gz -o out --seeds seeds.json[/]
+    [cyan]kosmoscope stack head.nii.gz -o out --correct more.json[/]
     [cyan]kosmoscope stack ct/ -o out --threshold bone=300: --threshold "soft tissue=-100:299"[/]
     [cyan]kosmoscope stack frames/ -o out --spacing 1,1,1 --segmenter slices --seeds seeds.json[/]
     """
@@ -204,7 +206,7 @@ def stack(
     if phrase is not None:
         marks = _found(model.quietly(quiet), read, one_space(phrase), slice_)
     with Steps("segmenting", "", quiet=quiet):
-        found = _segmented(read, marks, tool, more)
+        found = _segmented(read, marks, tool, more, output)
     from kosmoscope.stacks import save_stack
 
     with Steps("measuring and writing", "", quiet=quiet):
@@ -238,8 +240,11 @@ def _check(
         raise OptionError("--phrase goes without --seeds")
     if phrase and chosen == "threshold":
         raise OptionError("--phrase goes with --segmenter slices or walker")
-    if chosen != "threshold" and not (seeds or phrase):
-        raise OptionError(f"{chosen} needs --seeds FILE (or --phrase); or say --threshold")
+    if chosen != "threshold" and not (seeds or phrase or correct):
+        raise OptionError(
+            f"{chosen} needs --seeds FILE (or --phrase, or --correct what is in --output); or say "
+            "--threshold"
+        )
     for kind in mesh or ():
         if kind not in (*_MESHES, "none") or (kind == "none" and len(mesh or ()) > 1):
             raise OptionError(f"--mesh {one_line(kind)}: expected {', '.join(_MESHES)}, or none")
@@ -262,11 +267,12 @@ def _tool(
 
 
 def _segmented(
-    read: Volume, marks: Seeds | None, tool: StackSegmenter, more: list[Seeds]
+    read: Volume, marks: Seeds | None, tool: StackSegmenter, more: list[Seeds], output: Path
 ) -> Segmented:
-    from kosmoscope.stacks import correct, segment_stack
+    from kosmoscope.stacks import correct, read_segmented, segment_stack
 
-    found = segment_stack(read, marks, tool)
+    goes_on = marks is None and more
+    found = read_segmented(output, read) if goes_on else segment_stack(read, marks, tool)
     for one in more:
         found = correct(found, one, tool)
     return found

@@ -10,11 +10,13 @@ run           by name, with boxes and phrases
 fractions     how much of a border voxel is filled
 solids        closed surfaces
 measures      volumes with an interval, areas, places, values
+keeping       what a correction goes on from, as a file
 out           files, pictures, the page
 
 Not a medical device: nothing here is for diagnosis or treatment.
 """
 
+from kosmoscope.stacks.keeping import read_segmented
 from kosmoscope.stacks.measures import NOTICE, Measure, measure
 from kosmoscope.stacks.out.saving import Saved, save_stack
 from kosmoscope.stacks.reading import read_stack
@@ -58,6 +60,7 @@ __all__ = [
     "correct",
     "measure",
     "phrase_seeds",
+    "read_segmented",
     "read_stack",
     "save_stack",
     "segment_stack",

@@ -64,9 +64,9 @@ def correct(
     """Return a segmentation with marks added; only what they change is computed again.
 
     Args:
-        before: by the walker.
+        before: by the walker, or what `read_segmented` returned.
         seeds: more marks, of names that are there; where they contradict earlier ones they count.
-        segmenter: that made it, if it had options of its own.
+        segmenter: that made it, if it is none of `STACK_SEGMENTERS`.
 
     Raises:
         InputError: it is of a segmenter that cannot correct, or a name is new.

@@ -13,6 +13,7 @@ from kosmoscope.errors import OptionError
 from kosmoscope.files.marker import Claim, claim
 from kosmoscope.files.names import cut
 from kosmoscope.files.writing import output_error, replacing
+from kosmoscope.stacks.keeping import LABELS, can_be_corrected, file_name, others, write_state
 from kosmoscope.stacks.measures import Measure, measure, measures_csv, measures_dict
 from kosmoscope.stacks.out.contours import contours
 from kosmoscope.stacks.out.dicom_seg import is_dicom_stack, write_dicom_seg
@@ -49,7 +50,8 @@ def save_stack(
 
     ``labels.nii.gz``, ``measures.json``, ``measures.csv``, ``contours.json``,
     ``overlay.jpg``, ``index.html``, for each label ``N-name.stl`` (or another kind), and of a
-    DICOM series ``labels.dcm``.
+    DICOM series ``labels.dcm``. Of the walker ``corrections-DIGEST.zip``, from which
+    `read_segmented` goes on.
 
     Args:
         found: a segmentation.
@@ -74,7 +76,9 @@ def save_stack(
             if made is not None:
                 into[name] = made
     measures = measure(found, full)
-    out.write("labels.nii.gz", lambda file: write_labels(found, file))
+    kept = file_name(found.labels) if can_be_corrected(found) else ""
+    if kept:
+        out.write(kept, lambda file: write_state(found, file))
     if is_dicom_stack(found) and measures:
         out.write("labels.dcm", lambda file: write_dicom_seg(found, file))
     out.text("measures.json", json.dumps(measures_dict(found, measures), indent=1) + "\n")
@@ -87,6 +91,9 @@ def save_stack(
     out.write("overlay.jpg", lambda file: sheet(found).save(file, "JPEG", quality=_QUALITY))
     shown = title or Path(found.volume.source).name
     out.write("index.html", lambda file: _put(file, make_page(found, measures, light, shown)))
+    # Last, see `keeping`: from now on a correction goes on from these.
+    out.write(LABELS, lambda file: write_labels(found, file))
+    out.remove(others(out.folder, kept))
     return Saved(tuple(measures), out.folder / "index.html", tuple(out.files))
 
 
@@ -107,6 +114,13 @@ class _Folder:
         except OSError as e:
             raise output_error(path, e) from e
         self.files.append(path)
+
+    def remove(self, files: Sequence[Path]) -> None:
+        for path in files:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as e:
+                raise output_error(path, e) from e
 
     def text(self, name: str, text: str) -> None:
         self.write(name, lambda file: _put(file, text.encode("utf-8")))

@@ -51,6 +51,7 @@ class WalkerState:
     """Standard deviations, of the working grid and of the voxels."""
     samples: tuple[Floats, ...]
     marked: Marked
+    options: WalkerOptions
     strokes: tuple[Stroke, ...] = ()
 
 
@@ -88,8 +89,9 @@ class Walker:
         problem = Problem(grid, values, seeds_on(grid, marked.kji, marked.labels))
         found = solve_pyramid(problem, coarse, noise[0], self.options)
         state = WalkerState(
-            grid, values, found.astype(np.float16), coarse, full, noise, samples, marked
-        )
+            grid, values, found.astype(np.float16), coarse, full, noise, samples, marked,
+            self.options,
+        )  # fmt: skip
         out = np.empty(volume.shape, np.uint8)
         sure = np.empty(volume.shape, np.uint8)
         self._decide(volume, state, found, out, sure, None)
@@ -105,7 +107,7 @@ class Walker:
         nothing changes.
 
         Args:
-            before: of this segmenter.
+            before: of this segmenter; its options are those of then.
             more: new marks of labels that are there.
 
         Raises:
@@ -115,6 +117,8 @@ class Walker:
         old = before.state
         if not isinstance(old, WalkerState):
             raise InputError(f"a segmentation by {before.segmenter} cannot be corrected")
+        if old.options != self.options:
+            return Walker(old.options).correct(before, more)
         if new := set(more.names) - set(before.names):
             raise InputError(
                 f"{min(new)!r} is no label of the segmentation; a correction adds none"
