@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -193,3 +195,26 @@ def series(
         files.append(folder / f"{name}-{(k * 7) % 11:02d}-{k}.dcm")
         data.save_as(files[-1], enforce_file_format=True)
     return files
+
+
+def enhanced(
+    folder: Path,
+    voxels: NDArray[np.int16] = VOXELS,
+    change: Callable[[pydicom.Dataset], Any] | None = None,
+) -> Path:
+    """Write the series as one file of frames, as highdicom converts it; the first lies highest."""
+
+    def of_an_image(data: pydicom.Dataset, k: int) -> None:
+        data.ImageType, data.Laterality = ["ORIGINAL", "PRIMARY", "AXIAL"], "R"
+
+    files = series(folder / "slices", voxels, change=of_an_image)
+    made = LegacyConvertedEnhancedCTImage(
+        [pydicom.dcmread(file) for file in files],
+        series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(),
+        instance_number=1,
+    )  # fmt: skip
+    if change is not None:
+        change(made)
+    shutil.rmtree(folder / "slices")
+    made.save_as(folder / "frames.dcm")
+    return folder / "frames.dcm"

@@ -184,7 +184,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "palette": (palette, "a colour picture"),
     "no decoder": (lossless_jpeg, "compressed as JPEG Lossless.*without a decoder"),
     "truncated": (truncated, "pixels cannot be read"),
-    "frames": (frames, "several frames in a file"),
+    "frames": (frames, "15 frames in a file, and nothing says where each lies"),
     "nowhere": (nowhere, "does not say where it lies"),
     "no place": (changed(ImagePositionPatient=[]), "does not say where it lies"),
     "no slices": (lambda f: (f / "a.txt").write_text("x") and None, "expected a stack of two"),

@@ -43,7 +43,7 @@ class Volume:
     source: str = "<volume>"
     """Names it in messages."""
     files: tuple[Path, ...] = field(default=())
-    """The files of the slices in their order, where each is one: DICOM, pictures."""
+    """Of each slice, in their order, where each is a file or a frame of one: DICOM, pictures."""
     in_patient: bool = True
     """Whether the frame is a patient's; of pictures and TIFF files it is that of the grid alone."""
 

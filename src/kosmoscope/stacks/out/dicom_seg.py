@@ -10,6 +10,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from kosmoscope._version import __version__
 from kosmoscope.errors import InputError
 from kosmoscope.files.text import one_line, reason
@@ -21,9 +23,13 @@ _KEPT = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID",
     "FrameOfReferenceUID", "Modality", "SeriesNumber", "InstanceNumber", "Rows", "Columns",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+    "SpacingBetweenSlices", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
     "BitsStored", "HighBit", "PixelRepresentation", "ImageType", "PatientPosition",
 )  # fmt: skip
+_GROUPS = ("FrameContentSequence", "PlanePositionSequence", "PlaneOrientationSequence",
+           "PixelMeasuresSequence")  # fmt: skip
+"""Of a frame."""
+_CONTENT = ("StackID", "InStackPositionNumber", "DimensionIndexValues")
 _EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
@@ -76,7 +82,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\.|$)")
         try:
-            slices = [_placed(pydicom, path) for path in found.volume.files]
+            slices = [_placed(pydicom, path) for path in dict.fromkeys(found.volume.files)]
         except (OSError, pydicom.errors.InvalidDicomError) as e:
             raise InputError(f"{found.volume.source}: a slice is gone: {reason(e)}") from e
         made = seg.Segmentation(
@@ -92,6 +98,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
             manufacturer_model_name="kosmoscope stack",
             software_versions=__version__,
             device_serial_number="none",
+            plane_positions=_positions(found) if "NumberOfFrames" in slices[0] else None,
             content_description="Not a medical device",
             content_label="LABELS",
         )
@@ -106,6 +113,32 @@ def _placed(pydicom: Any, path: Any) -> Any:
     for name in _KEPT:
         if name in whole:
             kept[name] = whole[name]
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        if name in whole:
+            setattr(kept, name, [_of(pydicom, groups) for groups in whole[name].value])
     for name in _EMPTY:
         setattr(kept, name, "")
     return kept
+
+
+def _of(pydicom: Any, groups: Any) -> Any:
+    """Return what of a frame's functional groups places it."""
+    out = pydicom.Dataset()
+    for name in _GROUPS:
+        if name in groups:
+            out[name] = groups[name]
+    if "FrameContentSequence" in out:
+        content = pydicom.Dataset()
+        for name in _CONTENT:
+            if name in groups.FrameContentSequence[0]:
+                content[name] = groups.FrameContentSequence[0][name]
+        out.FrameContentSequence = [content]
+    return out
+
+
+def _positions(found: Segmented) -> list[Any]:
+    """Return where our slices lie: frames of one file may come in any order, or be more."""
+    content = optional("highdicom.content", "stacks")
+    corners = np.array([(0, 0, k) for k in range(found.volume.shape[0])])
+    lps = found.volume.to_patient(corners) * (-1, -1, 1)
+    return [content.PlanePositionSequence("PATIENT", tuple(at)) for at in lps.tolist()]

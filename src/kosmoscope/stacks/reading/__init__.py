@@ -2,7 +2,7 @@
 
 request     what is asked for, and what formats have in common
 nifti       NIfTI, MGH
-dicom       series of slices; geometry: whether they make a grid
+dicom       series of slices; frames: many in a file; geometry: whether they make a grid
 tiff        pages
 itk         NRRD, MetaImage
 pictures    numbered pictures in a folder

@@ -1,4 +1,4 @@
-"""DICOM series, by pydicom: told apart, sorted by position, rescaled.
+"""DICOM series, by pydicom: told apart, sorted by position, rescaled. A slice is a file or a frame.
 
 Of the header only what places and rescales the voxels is read into the volume: names and other
 data of persons go no further than this file.
@@ -7,9 +7,10 @@ data of persons go no further than this file.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from kosmoscope.errors import StackError
 from kosmoscope.files.text import one_line, reason, shown_name
 from kosmoscope.optional import optional
+from kosmoscope.stacks.reading.frames import frame_headers
 from kosmoscope.stacks.reading.geometry import Plane, arrange
 from kosmoscope.stacks.reading.request import Request, StackFormat, room
 from kosmoscope.stacks.volume import Volume
@@ -30,6 +32,13 @@ _SHOWN = 6
 class _Slice:
     path: Path
     header: Any
+    frame: int | None = None
+    """Of a file of several, from 0."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name if self.frame is None else f"{self.path.name}, frame {self.frame + 1}"
 
 
 def is_dicom(path: Path) -> bool:
@@ -50,39 +59,39 @@ def read(request: Request) -> Volume:
     """Return a series of slices; one slice is decoded at a time.
 
     Args:
-        request: a folder, or one file of a single slice.
+        request: a folder; or one file, of a single slice or of all as frames (enhanced CT, MR).
 
     Raises:
         StackError: there are several series of which none was chosen, in colour, of mixed sizes,
-            compressed without a decoder at hand, without a place in the patient, with frames
-            in one file, or what `arrange` refuses.
+            compressed without a decoder at hand, without a place in the patient for each slice
+            or frame, or what `arrange` refuses.
     """
     request.without_spacing()
     with _hushed():
         return _volume(request, _series(request))
 
 
-def _volume(request: Request, slices: list[_Slice]) -> Volume:
-    for one in slices:
-        _check(request, one, slices[0])
+def _volume(request: Request, files: list[_Slice]) -> Volume:
+    for one in files:
+        _check(request, one, files[0])
+    slices = [one for file in files for one in _frames(request, file)]
     planes = [_plane(request, one) for one in slices]
     volumes, affine = arrange(planes, request.refuse)
     what = "volumes at the same places (time points or echoes)"
     chosen = [slices[n] for n in volumes[request.chosen(len(volumes), what)]]
     scales = {_scale(one.header) for one in chosen}
-    shape = (len(chosen), int(chosen[0].header.Rows), int(chosen[0].header.Columns))
+    shape = (len(chosen), int(files[0].header.Rows), int(files[0].header.Columns))
     stored: NDArray[Any] | None = None
-    for k, one in enumerate(chosen):
-        plane = _pixels(request, one)
+    for k, (one, plane) in enumerate(zip(chosen, _pixels(chosen), strict=True)):
         if plane.shape != shape[1:]:
-            raise request.refuse(f"{one.path.name}: its pixels do not have the size that it says")
+            raise request.refuse(f"{one.name}: its pixels do not have the size that it says")
         if len(scales) > 1:
             slope, intercept = _scale(one.header)
             plane = plane.astype(np.float32) * np.float32(slope) + np.float32(intercept)
         if stored is None:
             stored = room(shape, plane.dtype)
         if plane.dtype != stored.dtype:
-            raise request.refuse(f"{one.path.name}: {plane.dtype}; the others are {stored.dtype}")
+            raise request.refuse(f"{one.name}: {plane.dtype}; the others are {stored.dtype}")
         stored[k] = plane
     assert stored is not None
     slope, intercept = scales.pop() if len(scales) == 1 else (1.0, 0.0)
@@ -136,20 +145,21 @@ def _series(request: Request) -> list[_Slice]:
 def _named(uid: str, slices: list[_Slice]) -> str:
     header = slices[0].header
     number = header.get("SeriesNumber")
+    count = sum(int(one.header.get("NumberOfFrames") or 1) for one in slices)
     return (
         f"{'without number' if number is None else number} "
-        f"({header.get('Modality', '?')}, {len(slices)} slices, UID ...{uid[-8:]})"
+        f"({header.get('Modality', '?')}, {count} slices, UID ...{uid[-8:]})"
     )
 
 
 def _check(request: Request, one: _Slice, first: _Slice) -> None:
-    header, name = one.header, one.path.name
+    header, name = one.header, one.name
     if int(header.get("SamplesPerPixel", 1)) != 1 or "PALETTE" in str(
         header.get("PhotometricInterpretation", "")
     ):
         raise request.refuse(f"{name}: a colour picture; expected grey values")
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise request.refuse(f"{name}: several frames in a file; expected one slice a file")
+    if "ModalityLUTSequence" in header:
+        raise request.refuse(f"{name}: values by a table (Modality LUT)")
     size = int(header.Rows), int(header.Columns)
     if size != (int(first.header.Rows), int(first.header.Columns)):
         raise request.refuse(
@@ -157,6 +167,22 @@ def _check(request: Request, one: _Slice, first: _Slice) -> None:
             f"{first.header.Columns}x{first.header.Rows}"
         )
     _check_decoder(request, one)
+
+
+def _frames(request: Request, file: _Slice) -> list[_Slice]:
+    """Return a file's slices: itself, or its frames."""
+    count = int(file.header.get("NumberOfFrames") or 1)
+    headers = frame_headers(file.header)
+    if headers is None:
+        if count > 1:
+            raise request.refuse(
+                f"{file.name}: {count} frames in a file, and nothing says where each lies in the "
+                "patient (functional groups)"
+            )
+        return [file]
+    if len(headers) != count:
+        raise request.refuse(f"{file.name}: {count} frames, of which {len(headers)} are described")
+    return [_Slice(file.path, header, n) for n, header in enumerate(headers)]
 
 
 def _check_decoder(request: Request, one: _Slice) -> None:
@@ -190,15 +216,15 @@ def _plane(request: Request, one: _Slice) -> Plane:
             (column[0], column[1], column[2]),
             (spacing[0], spacing[1]),
             None if thickness is None else abs(float(thickness)),
-            one.path.name,
+            one.name,
         )
     except (AttributeError, TypeError, ValueError, IndexError) as e:
         raise request.refuse(
-            f"{one.path.name}: does not say where it lies in the patient (position, orientation, "
+            f"{one.name}: does not say where it lies in the patient (position, orientation, "
             "spacing)"
         ) from e
     if min(plane.spacing) <= 0 or not np.isfinite([*position, *turn, *spacing]).all():
-        raise request.refuse(f"{one.path.name}: its position or spacing is no number of mm")
+        raise request.refuse(f"{one.name}: its position or spacing is no number of mm")
     return plane
 
 
@@ -219,18 +245,15 @@ def _is_hu(header: Any) -> bool:
     )
 
 
-def _pixels(request: Request, one: _Slice) -> NDArray[Any]:
-    pydicom = optional("pydicom", "stacks")
-    try:
-        whole = pydicom.dcmread(one.path)
-        if "ModalityLUTSequence" in whole:
-            raise request.refuse(f"{one.path.name}: values by a table (Modality LUT)")
-        plane: NDArray[Any] = whole.pixel_array
-    except StackError:
-        raise
-    except (AttributeError, ValueError, TypeError, RuntimeError, OSError, EOFError) as e:
-        raise StackError(shown_name(one.path), f"its pixels cannot be read: {reason(e)}") from e
-    return plane
+def _pixels(slices: Sequence[_Slice]) -> Iterator[NDArray[Any]]:
+    """Yield the values of slices as they are stored, those of one file in one pass."""
+    pixels = optional("pydicom.pixels", "stacks")
+    for path, group in groupby(slices, key=lambda one: one.path):
+        frames = [one.frame or 0 for one in group]
+        try:
+            yield from pixels.iter_pixels(path, indices=frames)
+        except (AttributeError, ValueError, TypeError, RuntimeError, OSError, EOFError) as e:
+            raise StackError(shown_name(path), f"its pixels cannot be read: {reason(e)}") from e
 
 
 @contextmanager
