@@ -23,8 +23,9 @@ _KEPT = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID",
     "FrameOfReferenceUID", "Modality", "SeriesNumber", "InstanceNumber", "Rows", "Columns",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
-    "BitsStored", "HighBit", "PixelRepresentation", "ImageType", "PatientPosition",
+    "SpacingBetweenSlices", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ImageType",
+    "PatientPosition",
 )  # fmt: skip
 _GROUPS = ("FrameContentSequence", "PlanePositionSequence", "PlaneOrientationSequence",
            "PixelMeasuresSequence")  # fmt: skip
