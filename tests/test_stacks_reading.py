@@ -14,7 +14,8 @@ import pytest
 import SimpleITK
 
 from kosmoscope.errors import OptionError, StackError
-from kosmoscope.stacks import read_stack
+from kosmoscope.stacks import Volume, read_stack
+from kosmoscope.stacks.reading import request
 from stack_cases import VOXELS, rotation
 
 NIBABEL = Path(nibabel.__file__).parent / "tests" / "data"
@@ -27,7 +28,7 @@ def test_a_real_nifti_is_as_nibabel_has_it() -> None:
     np.testing.assert_array_equal(volume.values().T, theirs.get_fdata(dtype=np.float32))
     np.testing.assert_array_equal(volume.affine, theirs.affine)
     assert volume.spacing_mm == (2, 2, 2)
-    assert isinstance(volume.stored.base, np.memmap) or isinstance(volume.stored, np.memmap)
+    assert mapped(volume)
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (10, -25, 40)])
@@ -91,6 +92,91 @@ def test_of_several_volumes_one_must_be_chosen() -> None:
     np.testing.assert_allclose(volume.values().T, theirs, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mgz", "a.nii"])
+def test_large_packed_files_are_unpacked_into_a_mapped_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "_IN_MEMORY", 100)
+    kind = nibabel.MGHImage if name == "a.mgz" else nibabel.Nifti1Image
+    voxels = np.stack([VOXELS.T, VOXELS.T + 1, VOXELS.T + 2], axis=-1)
+    kind(voxels, np.eye(4)).to_filename(tmp_path / name)
+    for chosen in range(3):
+        volume = read_stack(tmp_path / name, volume=chosen)
+        np.testing.assert_array_equal(volume.values(), VOXELS + chosen)
+        assert mapped(volume)
+
+
+def mapped(volume: Volume) -> bool:
+    array: object = volume.stored
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
+def itk_file(path: Path, *, packed: bool = False, kind: type = np.int16) -> None:
+    image = SimpleITK.GetImageFromArray(VOXELS.astype(kind))
+    image.SetSpacing((0.5, 0.75, 2))
+    SimpleITK.WriteImage(image, str(path), packed)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nhdr", "a.mha", "a.mhd"])
+def test_itk_files_are_mapped_unless_they_are_packed(
+    name: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for packed in (False, True):
+        (tmp_path / str(packed)).mkdir()
+        path = tmp_path / str(packed) / name
+        itk_file(path, packed=packed, kind=kind)
+        volume = read_stack(path)
+        np.testing.assert_array_equal(volume.values(), VOXELS.astype(kind))
+        assert volume.spacing_mm == (2, 0.75, 0.5)
+        assert mapped(volume) is not packed
+    monkeypatch.setattr(request, "_IN_MEMORY", 100)
+    assert mapped(read_stack(path)), "a large packed one, in a file without a name"
+
+
+HEADS = {
+    "big.nrrd": b"NRRD0004\n# of teem\ntype: short\ndimension: 3\nsizes: 10 8 6\nendian: big\n"
+    b"encoding: raw\nspacings: 1 1 2\n\n",
+    "big.mha": b"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = True\n"
+    b"DimSize = 10 8 6\nElementSpacing = 1 1 2\nElementType = MET_SHORT\nElementDataFile = LOCAL\n",
+    "lines.mha": b"NDims = 3\r\nBinaryData = True\r\nElementByteOrderMSB = True\r\nDimSize = 10 8 6"
+    b"\r\nElementSpacing = 1 1 2\r\nElementType = MET_SHORT\r\nElementDataFile = LOCAL\r\n",
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_files_of_other_writers_are_mapped_too(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(HEADS[name] + VOXELS.astype(">i2").tobytes())
+    volume = read_stack(tmp_path / name)
+    assert mapped(volume)
+    np.testing.assert_array_equal(volume.values(), VOXELS)
+    theirs = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / name)))
+    np.testing.assert_array_equal(theirs, VOXELS)
+
+
+def test_itk_files_whose_voxels_lie_otherwise_are_read_by_itk(tmp_path: Path) -> None:
+    text = " ".join(str(v) for v in VOXELS.ravel())
+    head = HEADS["big.nrrd"].decode()
+    (tmp_path / "a.nrrd").write_text(head.replace("encoding: raw", "encoding: ascii") + text)
+    skipped = head.replace("encoding: raw", "encoding: raw\nbyte skip: -1")
+    (tmp_path / "b.nrrd").write_bytes(
+        skipped.encode() + b"something else" + VOXELS.astype(">i2").tobytes()
+    )
+    for name in ("a.nrrd", "b.nrrd"):
+        volume = read_stack(tmp_path / name)
+        assert not mapped(volume)
+        np.testing.assert_array_equal(volume.values(), VOXELS)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_of_several_volumes_in_an_itk_file(packed: bool, tmp_path: Path) -> None:
+    parts = [SimpleITK.GetImageFromArray(VOXELS + np.int16(n)) for n in range(3)]
+    SimpleITK.WriteImage(SimpleITK.JoinSeries(parts), str(tmp_path / "a.mha"), packed)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.mha", volume=2).values(), VOXELS + 2)
+
+
 def colours(folder: Path) -> Path:
     pixels = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.Nifti1Image(pixels, np.eye(4)).to_filename(folder / "rgb.nii")
@@ -142,7 +228,7 @@ def test_what_is_no_volume_is_refused(
 ) -> None:
     path = make(tmp_path)
     with pytest.raises(StackError, match=problem) as caught:
-        read_stack(path, volume=0 if "4d" in str(path) or path.name == "cut.nii.gz" else None)
+        read_stack(path, volume=1 if path.name == "cut.nii.gz" else None)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -4,7 +4,7 @@ request     what is asked for, and what formats have in common
 nifti       NIfTI, MGH
 dicom       series of slices; frames: many in a file; geometry: whether they make a grid
 tiff        pages
-itk         NRRD, MetaImage
+itk         NRRD, MetaImage; raw: where their voxels lie
 pictures    numbered pictures in a folder
 """
 
