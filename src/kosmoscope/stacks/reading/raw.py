@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _LINE = re.compile(r"\s*([^:=]+?)\s*(?::|=)\s*(.*?)\s*\Z")
 _SKIPS = frozenset(("line skip", "lineskip", "byte skip", "byteskip"))
 _MOST_LINES = 1000
 _MOST_BYTES = 10_000
 """Of a line; one line holds a matrix or a comment."""
+
+Order = Literal["<", ">"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Raw:
     path: Path
     offset: int
     """Bytes before the first one."""
-    order: str
+    order: Order
     """Of bytes, as NumPy has it: "<" or ">"."""
 
 
@@ -64,7 +67,7 @@ def _told(line: bytes) -> tuple[str, str]:
 def _nrrd(said: dict[str, str], path: Path, after: int) -> Raw | None:
     if said.get("encoding") != "raw" or _SKIPS & said.keys():
         return None
-    order = ">" if said.get("endian") == "big" else "<"
+    order: Order = ">" if said.get("endian") == "big" else "<"
     return _placed(said.get("data file", said.get("datafile", "")), path, after, order)
 
 
@@ -74,12 +77,12 @@ def _meta(said: dict[str, str], path: Path, after: int) -> Raw | None:
 
     if true("compresseddata") or not true("binarydata") or int(said.get("headersize") or 0):
         return None
-    order = ">" if true("binarydatabyteordermsb", "elementbyteordermsb") else "<"
+    order: Order = ">" if true("binarydatabyteordermsb", "elementbyteordermsb") else "<"
     name = said.get("elementdatafile", "LIST")
     return _placed("" if name == "LOCAL" else name, path, after, order)
 
 
-def _placed(name: str, path: Path, after: int, order: str) -> Raw | None:
+def _placed(name: str, path: Path, after: int, order: Order) -> Raw | None:
     """Return voxels of a file beside the head, or, without a name, of the same one after it."""
     if not name:
         return Raw(path, after, order)
