@@ -46,6 +46,8 @@ class Volume:
     """Of each slice, in their order, where each is a file or a frame of one: DICOM, pictures."""
     in_patient: bool = True
     """Whether the frame is a patient's; of pictures and TIFF files it is that of the grid alone."""
+    frames: tuple[int, ...] = ()
+    """Of each slice, which frame of its file it is, from 0; where the files hold frames."""
 
     def __post_init__(self) -> None:
         voxels = self.stored

@@ -1,22 +1,19 @@
 """Labels as a DICOM Segmentation that refers to the slices, by highdicom.
 
-Of the slices' headers only what places them goes in: UIDs, frame of reference, geometry. Fields of
-persons are there and empty, since the standard wants them; whoever stores the object knows whose
-the study is.
+Of the slices' headers only what places them goes in: UIDs, frame of reference, geometry.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from kosmoscope._version import __version__
 from kosmoscope.errors import InputError
-from kosmoscope.files.text import one_line, reason
+from kosmoscope.files.text import one_line
 from kosmoscope.optional import optional
-from kosmoscope.stacks.reading.pictures import SUFFIXES
+from kosmoscope.stacks.out.dicom_source import EMPTY, NAME_CHARACTERS, hushed, source_headers
 from kosmoscope.stacks.segmented import Segmented
 
 _KEPT = (
@@ -31,18 +28,6 @@ _GROUPS = ("FrameContentSequence", "PlanePositionSequence", "PlaneOrientationSeq
            "PixelMeasuresSequence")  # fmt: skip
 """Of a frame."""
 _CONTENT = ("StackID", "InStackPositionNumber", "DimensionIndexValues")
-_EMPTY = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
-    "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
-)  # fmt: skip
-_LABEL_CHARACTERS = 64
-"""Of a segment's name, DICOM's LO."""
-
-
-def is_dicom_stack(found: Segmented) -> bool:
-    """Return whether the labels are of a DICOM series."""
-    files = found.volume.files
-    return bool(files) and files[0].suffix.lower() not in SUFFIXES
 
 
 def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
@@ -51,11 +36,10 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
     Raises:
         InputError: the labels are not of a DICOM series, there is none, or its files are gone.
     """
-    if not is_dicom_stack(found):
-        raise InputError(f"{found.volume.source}: no DICOM slices for a DICOM SEG")
     present = [n for n, count in enumerate(found.voxels()) if n and count]
     if not present:
         raise InputError("no label has a voxel; a DICOM SEG cannot be empty")
+    headers = source_headers(found)
     highdicom = optional("highdicom", "stacks")
     pydicom = optional("pydicom", "stacks")
     seg = optional("highdicom.seg", "stacks")
@@ -68,7 +52,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
     segments = [
         seg.SegmentDescription(
             segment_number=number,
-            segment_label=one_line(found.names[label])[:_LABEL_CHARACTERS],
+            segment_label=one_line(found.names[label])[:NAME_CHARACTERS],
             segmented_property_category=codes.SCT.Tissue,
             segmented_property_type=codes.SCT.Tissue,
             algorithm_type=seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
@@ -80,12 +64,8 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
     numbers = found.labels * 0
     for number, label in enumerate(present, 1):
         numbers[found.labels == label] = number
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\.|$)")
-        try:
-            slices = [_placed(pydicom, path) for path in dict.fromkeys(found.volume.files)]
-        except (OSError, pydicom.errors.InvalidDicomError) as e:
-            raise InputError(f"{found.volume.source}: a slice is gone: {reason(e)}") from e
+    with hushed():
+        slices = [_placed(pydicom, header) for header in headers]
         made = seg.Segmentation(
             source_images=slices,
             pixel_array=numbers,
@@ -106,9 +86,8 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
         made.save_as(file)
 
 
-def _placed(pydicom: Any, path: Any) -> Any:
-    """Return a slice's header with what places it, and nothing of persons."""
-    whole = pydicom.dcmread(path, stop_before_pixels=True)
+def _placed(pydicom: Any, whole: Any) -> Any:
+    """Return a file's header with what places it, and nothing of persons."""
     kept = pydicom.Dataset()
     kept.file_meta = whole.file_meta
     for name in _KEPT:
@@ -117,7 +96,7 @@ def _placed(pydicom: Any, path: Any) -> Any:
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         if name in whole:
             setattr(kept, name, [_of(pydicom, groups) for groups in whole[name].value])
-    for name in _EMPTY:
+    for name in EMPTY:
         setattr(kept, name, "")
     return kept
 

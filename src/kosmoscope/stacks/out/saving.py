@@ -16,12 +16,14 @@ from kosmoscope.files.writing import output_error, replacing
 from kosmoscope.stacks.keeping import LABELS, can_be_corrected, file_name, others, write_state
 from kosmoscope.stacks.measures import Measure, measure, measures_csv, measures_dict
 from kosmoscope.stacks.out.contours import contours
-from kosmoscope.stacks.out.dicom_seg import is_dicom_stack, write_dicom_seg
+from kosmoscope.stacks.out.dicom_seg import write_dicom_seg
+from kosmoscope.stacks.out.dicom_source import is_dicom_stack
 from kosmoscope.stacks.out.labels_nifti import write_labels
 from kosmoscope.stacks.out.mesh_files import MESHES
 from kosmoscope.stacks.out.overlays import sheet
 from kosmoscope.stacks.out.page import FACES as PAGE_FACES
 from kosmoscope.stacks.out.page import make_page
+from kosmoscope.stacks.out.rtstruct import write_rtstruct
 from kosmoscope.stacks.segmented import Segmented
 from kosmoscope.stacks.solids import FACES, Solid, solids
 
@@ -49,9 +51,9 @@ def save_stack(
     """Write labels, measures, contours, surfaces, an overlay and the page.
 
     ``labels.nii.gz``, ``measures.json``, ``measures.csv``, ``contours.json``,
-    ``overlay.jpg``, ``index.html``, for each label ``N-name.stl`` (or another kind), and of a
-    DICOM series ``labels.dcm``. Of the walker ``corrections-DIGEST.zip``, from which
-    `read_segmented` goes on.
+    ``overlay.jpg``, ``index.html``, for each label ``N-name.stl`` (or another kind); of a DICOM
+    series ``labels.dcm`` and ``contours.dcm``; of the walker ``corrections-DIGEST.zip``, from
+    which `read_segmented` goes on.
 
     Args:
         found: a segmentation.
@@ -81,6 +83,7 @@ def save_stack(
         out.write(kept, lambda file: write_state(found, file))
     if is_dicom_stack(found) and measures:
         out.write("labels.dcm", lambda file: write_dicom_seg(found, file))
+        out.write("contours.dcm", lambda file: write_rtstruct(found, file))
     out.text("measures.json", json.dumps(measures_dict(found, measures), indent=1) + "\n")
     out.text("measures.csv", measures_csv(measures))
     out.text("contours.json", json.dumps(contours(found), separators=(",", ":")) + "\n")

@@ -98,6 +98,7 @@ def _volume(request: Request, files: list[_Slice]) -> Volume:
     return Volume(
         stored, affine, slope, intercept, "HU" if _is_hu(chosen[0].header) else "",
         request.shown, tuple(one.path for one in chosen),
+        frames=() if chosen[0].frame is None else tuple(one.frame or 0 for one in chosen),
     )  # fmt: skip
 
 
