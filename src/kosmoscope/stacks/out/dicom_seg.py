@@ -34,7 +34,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
     """Write a binary segmentation, one segment a label.
 
     Raises:
-        InputError: the labels are not of a DICOM series, there is none, or its files are gone.
+        InputError: there is no label, or what `source_headers` refuses.
     """
     present = [n for n, count in enumerate(found.voxels()) if n and count]
     if not present:

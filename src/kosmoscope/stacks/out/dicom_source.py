@@ -21,8 +21,15 @@ EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
+_UIDS = (
+    "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID",
+)  # fmt: skip
 NAME_CHARACTERS = 64
 """Of a segment's or region's name, DICOM's LO."""
+
+
+class NoUidError(InputError):
+    """The slices are not what DICOM labels could refer to."""
 
 
 def is_dicom_stack(found: Segmented) -> bool:
@@ -35,19 +42,27 @@ def source_headers(found: Segmented) -> list[Any]:
     """Return the headers of the files of a stack, each once.
 
     Raises:
-        InputError: the labels are not of a DICOM series, or its files are gone.
+        InputError: the labels are not of a DICOM series, its files are gone, or one has no UID
+            that labels must refer to.
     """
     source = found.volume.source
     if not is_dicom_stack(found):
         raise InputError(f"{source}: no DICOM slices that DICOM labels could refer to")
     pydicom = optional("pydicom", "stacks")
     try:
-        return [
+        headers = [
             pydicom.dcmread(path, stop_before_pixels=True)
             for path in dict.fromkeys(found.volume.files)
         ]
     except (OSError, pydicom.errors.InvalidDicomError) as e:
         raise InputError(f"{source}: a slice is gone: {reason(e)}") from e
+    for header in headers:
+        for name in _UIDS:
+            if not header.get(name):
+                raise NoUidError(
+                    f"{source}: a slice has no {name}, which DICOM labels must refer to"
+                )
+    return headers
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from kosmoscope.stacks.out.keyhole import keyhole
 from kosmoscope.stacks.segmented import Segmented
 
 _DECIMALS = 3
+_ENCODING = (True, True)
+"""Without explicit types, least byte first."""
 _SERIES = 2000
 """Its series number comes so far after that of the slices."""
 
@@ -33,20 +35,14 @@ def write_rtstruct(found: Segmented, file: BinaryIO) -> None:
     """Write the structure set, one region a label that has voxels.
 
     Raises:
-        InputError: the labels are not of a DICOM series, its files are gone, or say no frame of
-            reference; or there is no label.
+        InputError: there is no label, or what `source_headers` refuses.
     """
     present = [n for n, count in enumerate(found.voxels()) if n and count]
     if not present:
         raise InputError("no label has a voxel; an RT Structure Set cannot be empty")
     with hushed():
-        headers = source_headers(found)
-        if not headers[0].get("FrameOfReferenceUID"):
-            raise InputError(
-                f"{found.volume.source}: its slices say no frame of reference; an RT Structure Set "
-                "needs one"
-            )
-        _structure_set(found, present, headers).save_as(file, enforce_file_format=True)
+        made = _structure_set(found, present, source_headers(found))
+        made.save_as(file, enforce_file_format=True)
 
 
 def _structure_set(found: Segmented, present: Sequence[int], headers: Sequence[Any]) -> Any:
@@ -153,6 +149,8 @@ def _contours(pydicom: Any, found: Segmented, label: int, images: list[Any]) -> 
                 NumberOfContourPoints=len(lps),
             )
             one[_DATA] = _raw(pydicom, lps)
+            # It is encoded as it will be: pydicom writes it as it is.
+            one.set_original_encoding(*_ENCODING, pydicom.charset.default_encoding)
             out.append(one)
     return out
 
@@ -166,5 +164,5 @@ def _raw(pydicom: Any, points: NDArray[np.float64]) -> Any:
     text = "\\".join(f"{v:.{_DECIMALS}f}" for v in points.ravel().tolist())
     data = (text + " " * (len(text) % 2)).encode("ascii")
     return pydicom.dataelem.RawDataElement(
-        pydicom.tag.Tag(_DATA), "DS", len(data), data, 0, True, True
+        pydicom.tag.Tag(_DATA), "DS", len(data), data, 0, *_ENCODING
     )

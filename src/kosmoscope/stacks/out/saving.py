@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kosmoscope.errors import OptionError
+from kosmoscope.errors import KosmoscopeWarning, OptionError
 from kosmoscope.files.marker import Claim, claim
 from kosmoscope.files.names import cut
 from kosmoscope.files.writing import output_error, replacing
@@ -17,7 +18,7 @@ from kosmoscope.stacks.keeping import LABELS, can_be_corrected, file_name, other
 from kosmoscope.stacks.measures import Measure, measure, measures_csv, measures_dict
 from kosmoscope.stacks.out.contours import contours
 from kosmoscope.stacks.out.dicom_seg import write_dicom_seg
-from kosmoscope.stacks.out.dicom_source import is_dicom_stack
+from kosmoscope.stacks.out.dicom_source import NoUidError, is_dicom_stack
 from kosmoscope.stacks.out.labels_nifti import write_labels
 from kosmoscope.stacks.out.mesh_files import MESHES
 from kosmoscope.stacks.out.overlays import sheet
@@ -82,8 +83,11 @@ def save_stack(
     if kept:
         out.write(kept, lambda file: write_state(found, file))
     if is_dicom_stack(found) and measures:
-        out.write("labels.dcm", lambda file: write_dicom_seg(found, file))
-        out.write("contours.dcm", lambda file: write_rtstruct(found, file))
+        try:
+            out.write("labels.dcm", lambda file: write_dicom_seg(found, file))
+            out.write("contours.dcm", lambda file: write_rtstruct(found, file))
+        except NoUidError as e:
+            warnings.warn(KosmoscopeWarning(f"{e}: without labels.dcm, contours.dcm"), stacklevel=2)
     out.text("measures.json", json.dumps(measures_dict(found, measures), indent=1) + "\n")
     out.text("measures.csv", measures_csv(measures))
     out.text("contours.json", json.dumps(contours(found), separators=(",", ":")) + "\n")
