@@ -21,6 +21,7 @@ from scipy import ndimage
 from kosmoscope.errors import InputError, KosmoscopeWarning
 from kosmoscope.masks import mask_polygons
 from kosmoscope.stacks import Segmented, Threshold, Volume, read_stack, save_stack, segment_stack
+from kosmoscope.stacks.out.dicom_seg import write_dicom_seg
 from kosmoscope.stacks.out.keyhole import keyhole
 from kosmoscope.stacks.out.labels_nifti import write_labels
 from kosmoscope.stacks.out.rtstruct import write_rtstruct
@@ -48,7 +49,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmented, Path]:
     series(folder / "ct", labels.astype(np.int16))
     found = Segmented(read_stack(folder / "ct"), labels, NAMES, "x")
     (folder / "out").mkdir()
-    for name, write in (("labels.nii.gz", write_labels), ("contours.dcm", write_rtstruct)):
+    files = {
+        "labels.nii.gz": write_labels, "contours.dcm": write_rtstruct,
+        "labels.dcm": write_dicom_seg,
+    }  # fmt: skip
+    for name, write in files.items():
         with (folder / "out" / name).open("wb") as file:
             write(found, file)
     return found, folder / "out"
@@ -78,12 +83,15 @@ def judged(path: Path) -> list[str]:
     if tool is None:
         pytest.skip("judging DICOM files needs dciodvfy (dicom3tools)")
     said = subprocess.run([tool, path], capture_output=True, text=True, timeout=60).stderr
-    assert "RTStructureSet" in said
+    assert "RTStructureSet" in said or "Segmentation" in said
     return [line for line in said.splitlines() if line.startswith("Error")]
 
 
-def test_the_file_is_what_the_standard_wants(saved: tuple[Segmented, Path], tmp_path: Path) -> None:
+def test_both_files_are_what_the_standard_wants(
+    saved: tuple[Segmented, Path], tmp_path: Path
+) -> None:
     assert judged(saved[1] / "contours.dcm") == []
+    assert judged(saved[1] / "labels.dcm") == []
     volume = read_stack(enhanced(tmp_path))
     labels = (volume.stored > 100).astype(np.uint8)
     with (tmp_path / "frames-contours.dcm").open("wb") as file:
@@ -99,6 +107,8 @@ def test_regions_have_names_and_no_persons(saved: tuple[Segmented, Path]) -> Non
     found, out = saved
     data = pydicom.dcmread(out / "contours.dcm")
     assert [roi.ROIName for roi in data.StructureSetROISequence] == list(NAMES[1:])
+    segments = pydicom.dcmread(out / "labels.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == list(NAMES[1:])
     for name in ("PatientName", "PatientID", "PatientBirthDate", "OperatorsName", "StudyDate"):
         assert data[name].value in ("", None)
     source = pydicom.dcmread(found.volume.files[0])

@@ -177,7 +177,7 @@ def stack(
 
     Every voxel gets exactly one name. Prints each label's volume with its 90 % interval; writes
     labels.nii.gz, measures.json and .csv, contours.json, surfaces, overlay.jpg, a page to look at
-    all of it, and of a DICOM series labels.dcm.
+    all of it, and of a DICOM series labels.dcm and contours.dcm.
 
     Not a medical device: not for diagnosis or treatment.
 

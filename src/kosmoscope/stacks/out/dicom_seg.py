@@ -13,7 +13,7 @@ from kosmoscope._version import __version__
 from kosmoscope.errors import InputError
 from kosmoscope.files.text import one_line
 from kosmoscope.optional import optional
-from kosmoscope.stacks.out.dicom_source import EMPTY, NAME_CHARACTERS, hushed, source_headers
+from kosmoscope.stacks.out.dicom_source import EMPTY, NAME_CHARACTERS, UTF_8, hushed, source_headers
 from kosmoscope.stacks.segmented import Segmented
 
 _KEPT = (
@@ -83,6 +83,7 @@ def write_dicom_seg(found: Segmented, file: BinaryIO) -> None:
             content_description="Not a medical device",
             content_label="LABELS",
         )
+        made.SpecificCharacterSet = UTF_8
         made.save_as(file)
 
 

@@ -24,6 +24,8 @@ EMPTY = (
 _UIDS = (
     "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID",
 )  # fmt: skip
+UTF_8 = "ISO_IR 192"
+"""What DICOM calls it."""
 NAME_CHARACTERS = 64
 """Of a segment's or region's name, DICOM's LO."""
 

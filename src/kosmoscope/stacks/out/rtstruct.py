@@ -20,7 +20,7 @@ from kosmoscope.files.text import one_line
 from kosmoscope.optional import optional
 from kosmoscope.stacks.measures import NOTICE
 from kosmoscope.stacks.out.contours import in_patient, outlines
-from kosmoscope.stacks.out.dicom_source import EMPTY, NAME_CHARACTERS, hushed, source_headers
+from kosmoscope.stacks.out.dicom_source import EMPTY, NAME_CHARACTERS, UTF_8, hushed, source_headers
 from kosmoscope.stacks.out.keyhole import keyhole
 from kosmoscope.stacks.segmented import Segmented
 
@@ -52,7 +52,7 @@ def _structure_set(found: Segmented, present: Sequence[int], headers: Sequence[A
     out = pydicom.Dataset()
     out.file_meta = pydicom.dataset.FileMetaDataset()
     out.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
-    out.SpecificCharacterSet = "ISO_IR 192"
+    out.SpecificCharacterSet = UTF_8
     out.SOPClassUID = out.file_meta.MediaStorageSOPClassUID = uid.RTStructureSetStorage
     out.SOPInstanceUID = out.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
     for name in (*EMPTY, "OperatorsName"):
