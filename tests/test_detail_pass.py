@@ -95,7 +95,7 @@ def test_more_is_found_and_says_where_it_is_from(scope: Scope, street: np.ndarra
 
 
 def test_what_the_detector_alone_sees_counts_too(scope: Scope, photos: Path) -> None:
-    with Image.open(photos / "friends.jpg") as image:
+    with Image.open(photos / "friends_by_Aitzol_Berasategi.jpg") as image:
         dogs = np.array(image.convert("RGB"))
     seen = scope.encode(dogs)
     detections = scope.detections(seen)
