@@ -34,7 +34,6 @@ import machine
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail import Closer, Detail, Subject, look_closer
 from kosmoscope.detail.merging import Thing, each_once, scored
-from kosmoscope.detail.names import kind_of
 from kosmoscope.detail.run import Model
 from kosmoscope.evaluation.data import Record, open_sets
 from kosmoscope.evaluation.judging import guesses_of as said_guesses
@@ -52,6 +51,7 @@ from kosmoscope.evaluation.phrases import Classes
 from kosmoscope.evaluation.recall import SMALL, Recall, Seen, recall_at
 from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.export.nouns import plural
+from kosmoscope.export.things import kind_of
 from kosmoscope.files.writing import write_text
 from kosmoscope.images import pixel_tensor
 from kosmoscope.model.kind import KOSMOS2
@@ -69,6 +69,7 @@ FULL = replace(DETAIL, verify=True)
 ROWS = {
     "whole alone, asked again": replace(FULL, tiles=1, looks=1, verify=False),
     "tiles, described only": replace(FULL, reground=False, verify=False),
+    "what the model says alone": replace(FULL, detections=False, verify=False),
     "no further instances": replace(FULL, further=False, verify=False),
     "no verification (the default)": replace(FULL, verify=False),
     "with one crop": FULL,
@@ -90,6 +91,7 @@ class Remembering:
         self.seen_px = scope.seen_px
         self.detail_calibration = scope.detail_calibration
         self.complete = scope.complete
+        self.detections = scope.detections
         self._kept: dict[str, Any] = {}
 
     def look(self, rgb: NDArray[np.uint8], info: ImageInfo) -> Any:

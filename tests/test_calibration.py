@@ -15,7 +15,7 @@ import kosmoscope
 from kosmoscope import Box, Description
 from kosmoscope.calibration import CALIBRATION, Calibration, logit
 from kosmoscope.errors import CheckpointError
-from recipes.pocket.calibrate import confidences, fit, read_boxes
+from recipes.pocket.calibrate import Scores, confidences, fit, read_boxes
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -51,7 +51,8 @@ def test_what_pocket_says_is_calibrated(photos: Path) -> None:
     found = scope.describe(photos / "china.jpg", "detailed")
     for entity in found.entities:
         for box in entity.boxes:
-            assert box.confidence == scope.calibration.confidence(entity.score, box.score)
+            sure = scope.calibration.confidence(entity.score, box.score, box.support)
+            assert box.confidence == sure
             assert box.shown_score == box.confidence
     assert Description.from_json(found.to_json()) == found
     # A box of a given phrase has no score of words, and none of a given box.
@@ -68,11 +69,11 @@ def test_older_results_have_no_confidence() -> None:
 
 def test_the_fit_finds_what_made_the_data(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    scores = rng.uniform(0.02, 0.98, (4000, 2))
-    true = np.array([0.5, 0.4, 1.1])
+    scores = [Scores(*row) for row in rng.uniform(0.02, 0.98, (4000, 3)).tolist()]
+    true = np.array([0.5, 0.4, 1.1, 0.7])
     right = (rng.uniform(size=4000) < confidences(true, scores)).astype(float)
     assert fit(scores, right) == pytest.approx(true, abs=0.15)
-    box = {"phrase_score": 0.9, "score": 0.5, "thing": True, "found": 0}
+    box = {"phrase_score": 0.9, "score": 0.5, "support": None, "thing": True, "found": 0}
     pictures = [
         {"set_name": "a", "file": "1", "judged": True, "boxes": [box, {**box, "thing": False}]},
         {"set_name": "a", "file": "2", "judged": False, "boxes": [box]},
@@ -80,5 +81,5 @@ def test_the_fit_finds_what_made_the_data(tmp_path: Path) -> None:
     ]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pictures))
     found, correct, names = read_boxes([tmp_path / "d.jsonl"])
-    assert (found.tolist(), correct.tolist()) == ([[0.9, 0.5]] * 2, [1.0, 0.0])
+    assert (found, correct.tolist()) == ([Scores(0.9, 0.5, None)] * 2, [1.0, 0.0])
     assert names == ["a/1", "a/3"]

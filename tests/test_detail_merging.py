@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from kosmoscope.calibration import UNMEASURED, DetailCalibration
 from kosmoscope.detail.counting import distribution, quantile
 from kosmoscope.detail.merging import Thing, each_once, features, gathered, scored
-from kosmoscope.detail.names import asked, kind_of, one_of
 from kosmoscope.detail.settings import Detail
 from kosmoscope.detail.sightings import Sighting, sightings_of
 from kosmoscope.detail.views import WHOLE, View
+from kosmoscope.export.things import asked, kind_of, one_of
 from kosmoscope.geometry import XYXY, iou
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 

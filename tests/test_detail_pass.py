@@ -16,6 +16,8 @@ import kosmoscope
 from kosmoscope.detail import Closer, Detail, Looked, Said, look_closer
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import ImageError, OptionError, PromptError
+from kosmoscope.export.things import kind_of
+from kosmoscope.geometry import iou
 from kosmoscope.prompts import describe_prompt
 from kosmoscope.results import Description
 from kosmoscope.scope import Scope
@@ -77,7 +79,7 @@ def test_more_is_found_and_says_where_it_is_from(scope: Scope, street: np.ndarra
     end = len(closely.caption)
     for entity in closely.entities[len(once.entities) :]:
         assert entity.span == (end, end)
-        assert entity.source in ("tile", "regrounded")
+        assert entity.source in ("tile", "regrounded", "detected")
         assert entity.phrase
     for entity in closely.entities:
         for box in entity.boxes:
@@ -90,6 +92,30 @@ def test_more_is_found_and_says_where_it_is_from(scope: Scope, street: np.ndarra
     # What the caption does not have is no piece of it.
     assert "".join(text for text, _ in closely.pieces()) == closely.caption
     assert all(text for text, _ in closely.pieces())
+
+
+def test_what_the_detector_alone_sees_counts_too(scope: Scope, photos: Path) -> None:
+    with Image.open(photos / "friends_by_Aitzol_Berasategi.jpg") as image:
+        dogs = np.array(image.convert("RGB"))
+    seen = scope.encode(dogs)
+    detections = scope.detections(seen)
+    assert detections is not None
+    (best, *_) = detections.candidates(0.0)
+    without = scope.describe(dogs, detail=Detail(tiles=1, least=0.0, detections=False))
+    closely = scope.describe(dogs, detail=Detail(tiles=1, least=0.0))
+    assert all(b.source != "detected" for e in without.entities for b in e.boxes)
+    assert any(
+        iou(box.xyxy, best.xyxy) > 0.5
+        for entity in closely.entities
+        if kind_of(entity.phrase) == kind_of(best.name)
+        for box in entity.boxes
+    )
+    lone = [b for e in closely.entities for b in e.boxes if b.source == "detected"]
+    assert lone
+    for box in lone:  # nobody put them into words: there is no score of words
+        assert box.score is None
+        assert box.confidence is not None
+        assert 0 < (box.support or 0) <= 1
 
 
 def test_a_higher_bar_leaves_fewer(scope: Scope, street: np.ndarray) -> None:
@@ -112,7 +138,7 @@ def test_results_survive_json(found: Description) -> None:
         for name in ("source", "count", "count_confidence"):
             del entity[name]
         for box in entity["boxes"]:
-            del box["source"], box["listed"]
+            del box["source"], box["listed"], box["support"]
     old = Description.from_dict(data)
     assert {e.source for e in old.entities} == {None}
     assert [e.phrase for e in old.entities] == [e.phrase for e in found.entities]
@@ -149,6 +175,9 @@ class Counting:
     def look(self, *given: Any) -> Any:
         self.looks += 1
         return self.scope.look(*given)
+
+    def detections(self, seen: Any) -> Any:
+        return self.scope.detections(seen)
 
     def complete(self, prompts: Any, options: Any = None) -> Any:
         self.texts += len(prompts)

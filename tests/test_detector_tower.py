@@ -19,6 +19,7 @@ from transformers.models.kosmos2.modeling_kosmos2 import Kosmos2ImageToTextProje
 
 import tiny_tokenizer
 from kosmoscope.errors import CheckpointError
+from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.model.checkpoint import Checkpoint, expected_tensors
 from kosmoscope.model.config import DETECTOR_TOWER, DetectorVisionConfig, ModelConfig
 from kosmoscope.model.detector.shapes import expected_shapes
@@ -31,8 +32,8 @@ from recipes.pocket.vision import Frozen, vote
 
 V = DetectorVisionConfig(
     width=32, ffn_width=48, layers=2, heads=4, image_size=96, looks=(96, 64), scene_size=64,
-    detections=12, regions=16, labels=40, names=11, causal=True, score_threshold=0.2,
-    overlap_threshold=0.6, activation="quick_gelu", eps=1e-5,
+    detections=12, regions=16, labels=40, names=11, classes=CLASS_NAMES, causal=True,
+    score_threshold=0.2, overlap_threshold=0.6, activation="quick_gelu", eps=1e-5,
 )  # fmt: skip
 GROUPS = np.arange(40) % 12 - 1  # the first of twelve has no name
 PREFIX = "vision_model.model."
@@ -42,7 +43,8 @@ def config_json(**changes: Any) -> dict[str, Any]:
     names = {"width": "hidden_size", "ffn_width": "intermediate_size", "eps": "layer_norm_eps",
              "layers": "num_hidden_layers", "heads": "num_attention_heads",
              "activation": "hidden_act"}  # fmt: skip
-    vision = {names.get(k, k): list(v) if k == "looks" else v for k, v in asdict(V).items()}
+    plain = json.loads(json.dumps(asdict(V)))
+    vision = {names.get(k, k): v for k, v in plain.items()}
     return {
         "model_type": "kosmos-2",
         "latent_query_num": 6,
@@ -101,7 +103,7 @@ TAPPED = ("detector.scores@64", "detection.features", "region.features", "name.f
 
 
 def seen_by(graph: ort.InferenceSession, pixels: torch.Tensor) -> dict[str, Any]:
-    names = [*TAPPED, "embeddings"]
+    names = [*TAPPED, "embeddings", "candidates"]
     return dict(zip(names, graph.run(names, {"pixels": pixels.numpy()}), strict=True))
 
 
@@ -175,6 +177,24 @@ def test_what_is_trained_sees_what_the_graph_says(
         close(found[f"{name}.features"], row, 1e-3)
 
 
+def test_candidates_are_what_the_tokens_are_made_of(values: dict[str, Any]) -> None:
+    rows = values["candidates"]
+    assert rows.shape == (V.detections, 84)
+    tokens = values["detection.features"][0]
+    assert np.array_equal(rows[:, :80], tokens[:, :80])
+    assert np.array_equal(rows[:, 80:], tokens[:, 83:87])
+    assert rows.any()
+
+
+def test_without_names_there_are_no_candidates(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config_json(classes=[])))
+    config = ModelConfig.from_file(tmp_path / "config.json")
+    source = Checkpoint((folder / "model.safetensors",), config)
+    write_vision(tmp_path / "vision.onnx", config, source, "fp32")
+    session = ort.InferenceSession(str(tmp_path / "vision.onnx"))
+    assert [o.name for o in session.get_outputs()] == ["embeddings"]
+
+
 def test_the_looks_are_at_their_sizes(graph: ort.InferenceSession) -> None:
     # 64 by 64 pixels have 8 * 8 + 4 * 4 + 2 * 2 anchors, 64 by 32 half of them.
     assert seen_by(graph, picture())["detector.scores@64"].shape == (1, 84, 80)
@@ -246,6 +266,8 @@ def test_every_precision_converts_and_agrees(folder: Path, values: dict[str, Any
     ({"looks": []}, "expected different sides"),
     ({"looks": [96, 96]}, "expected different sides"),
     ({"causal": "yes"}, "causal"),
+    ({"classes": ["dog"]}, "has 1 names; the detector has 80"),
+    ({"classes": ["dog"] * 80}, "expected different names"),
     ({"score_threshold": 1.5}, "between 0 and 1"),
     ({"patch_size": 14}, "unknown key vision_config.patch_size"),
     ({"model_type": "resnet"}, "no such vision tower"),

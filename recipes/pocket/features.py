@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.files.writing import write_text
 from kosmoscope.geometry import XYXY
 from kosmoscope.images import PixelSpec, pixel_tensor
@@ -48,6 +49,7 @@ TOWER = DetectorVisionConfig(
     regions=16,
     labels=len(LABELS),
     names=len(NAMES),
+    classes=CLASS_NAMES,
     causal=True,
     score_threshold=0.08,
     overlap_threshold=0.6,

@@ -340,7 +340,7 @@ class Pocket(nn.Module):
     def config_json(self) -> dict[str, Any]:
         """config.json."""
         v, s = self.v, self.sizes
-        vision = {**asdict(v), "looks": list(v.looks)}
+        vision = {**asdict(v), "looks": list(v.looks), "classes": list(v.classes)}
         names = {"width": "hidden_size", "ffn_width": "intermediate_size", "eps": "layer_norm_eps",
                  "layers": "num_hidden_layers", "heads": "num_attention_heads",
                  "activation": "hidden_act"}  # fmt: skip

@@ -19,29 +19,43 @@ from kosmoscope.files.checked import checked, read_object
 
 CALIBRATION = "calibration.json"
 DETAIL = "detail.json"
+_LEAST_SUPPORT = 0.02
+"""A detector that sees nothing may still be wrong."""
 _EDGE = 0.001
 """Scores are taken to lie this far from 0 and 1, where the logit has no end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Right with probability 1 / (1 + exp(-(bias + phrase logit(p) + box logit(b))))."""
+    """Right with probability 1 / (1 + exp(-(bias + phrase logit(p) + box logit(b) + support s)));
+    s as `supporting` has it."""
 
     bias: float
     phrase: float
     """Weight of the logit of the phrase's score."""
     box: float
     """Weight of the logit of the box's score."""
+    support: float = 0.0
+    """Weight of the logit of what a detector inside the model says of the box."""
     boxes: int = 0
     """On how many boxes it was fitted."""
     pictures: str = ""
     """On which pictures, in words."""
 
-    def confidence(self, phrase_score: float | None, box_score: float | None) -> float | None:
-        """Return the probability that a box is right, 0..1; None without both scores."""
+    def confidence(
+        self, phrase_score: float | None, box_score: float | None, support: float | None = None
+    ) -> float | None:
+        """Return the probability that a box is right, 0..1; None without both scores.
+
+        Args:
+            phrase_score: of the phrase.
+            box_score: of the box.
+            support: `kosmoscope.engine.detections.Detections.support` of both.
+        """
         if phrase_score is None or box_score is None:
             return None
         z = self.bias + self.phrase * logit(phrase_score) + self.box * logit(box_score)
+        z += self.support * supporting(support)
         return 1 / (1 + math.exp(-max(-700.0, z)))
 
     @classmethod
@@ -55,7 +69,7 @@ class Calibration:
             found = checked(read_object(path), cls)
         except InputError as e:
             raise CheckpointError(f"{path}: not a calibration: {e}") from e
-        if not all(map(math.isfinite, (found.bias, found.phrase, found.box))):
+        if not all(map(math.isfinite, (found.bias, found.phrase, found.box, found.support))):
             raise CheckpointError(f"{path}: a weight is not finite")
         return found
 
@@ -108,6 +122,11 @@ UNMEASURED = DetailCalibration(
     },
 )  # fmt: skip
 """For models that nobody has measured: an order of objects, not a share of right ones."""
+
+
+def supporting(support: float | None) -> float:
+    """Return the logit of what a detector says, kept off 0; 0 where it has no say."""
+    return 0.0 if support is None else logit(max(support, _LEAST_SUPPORT))
 
 
 def logit(score: float) -> float:

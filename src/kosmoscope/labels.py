@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kosmoscope.choosing import MERGE_IOU, chosen
-from kosmoscope.detail.names import kind_of
 from kosmoscope.errors import OptionError
+from kosmoscope.export.things import kind_of
 from kosmoscope.files.text import one_space
 from kosmoscope.geometry import XYXY, iou
 from kosmoscope.types import Box, GroundedCaption

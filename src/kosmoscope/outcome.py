@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kosmoscope.calibration import Calibration
 from kosmoscope.engine.boxes import box_score, refined_xyxy
 from kosmoscope.engine.branch import Token
+from kosmoscope.engine.detections import Detections
 from kosmoscope.grammar import CellBox
 from kosmoscope.reading import ReadEntity, marked, read, tagged
 from kosmoscope.results import Description
@@ -31,6 +32,8 @@ class Context:
     """The prompt's text belongs into the caption."""
     calibration: Calibration | None = None
     """Of the model, where somebody has measured it."""
+    detections: Detections | None = None
+    """What a detector inside the model saw in the picture."""
 
     @property
     def leading_ids(self) -> tuple[int, ...]:
@@ -94,7 +97,9 @@ def entity_of(found: ReadEntity, context: Context, tokens: Sequence[Token]) -> E
     ]  # fmt: skip
     known = [p for p in logprobs if p is not None]
     score = math.exp(math.fsum(known) / len(known)) if known else None
-    boxes = tuple(_box(box, context, tokens, box.index - offset, score) for box in found.boxes)
+    boxes = tuple(
+        _box(box, context, tokens, box.index - offset, found.phrase, score) for box in found.boxes
+    )
     return Entity(found.phrase, found.span, boxes, score, found.complete)
 
 
@@ -103,6 +108,7 @@ def _box(
     context: Context,
     tokens: Sequence[Token],
     index: int,
+    phrase: str,
     phrase_score: float | None,
 ) -> Box:
     side = context.tokenizer.tokens.side
@@ -114,11 +120,16 @@ def _box(
     assert upper_left is not None
     assert lower_right is not None
     score = box_score(upper_left, lower_right)
+    refined = refined_xyxy(upper_left, lower_right, side)
+    support = None
+    if context.detections is not None:
+        support = context.detections.support(phrase, refined)
     confidence = None
     if context.calibration is not None:
-        confidence = context.calibration.confidence(phrase_score, score)
-    refined = refined_xyxy(upper_left, lower_right, side)
-    return Box.of(xyxy, image_wh, score, refined, confidence, _listed(context, tokens, index))
+        confidence = context.calibration.confidence(phrase_score, score, support)
+    return Box.of(
+        xyxy, image_wh, score, refined, confidence, _listed(context, tokens, index), support
+    )
 
 
 def _listed(context: Context, tokens: Sequence[Token], index: int) -> float | None:

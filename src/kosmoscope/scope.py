@@ -306,5 +306,6 @@ class Scope(Verbs):
             tail=compiled.tail,
             echo=prompt.echo,
             calibration=self.calibration,
+            detections=images[-1][1].state.detections,
         )
         return Telling(context, image.timing), request

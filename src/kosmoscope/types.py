@@ -25,8 +25,9 @@ SCHEMA_VERSION = 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 FinishReason = Literal["stop", "length", "complete"]
-Source = Literal["whole", "tile", "regrounded"]
-"""Of a detail pass: from the text about the whole, from a tile, from asking the whole again."""
+Source = Literal["whole", "tile", "regrounded", "detected"]
+"""Of a detail pass: from the text about the whole, from a tile, from asking the whole again, from
+the detector inside the model alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class Box:
     phrase. None for the first box of a phrase, and where it was not generated."""
     source: Source | None = None
     """Where a detail pass has it from; None without one."""
+    support: float | None = None
+    """0..1: how far a detector inside the model sees the phrase's thing there, by itself; None
+    where there is no detector, or it does not know such things."""
 
     @property
     def shown_score(self) -> float | None:
@@ -78,9 +82,11 @@ class Box:
         refined: XYXY | None = None,
         confidence: float | None = None,
         listed: float | None = None,
+        support: float | None = None,
     ) -> Box:
         """Build a box from normalised corners and the picture's (width, height) in pixels."""
-        return cls(xyxy, norm_to_px(xyxy, image_wh), score, refined, confidence, listed)
+        px = norm_to_px(xyxy, image_wh)
+        return cls(xyxy, px, score, refined, confidence, listed, support=support)
 
 
 @dataclass(frozen=True, slots=True)

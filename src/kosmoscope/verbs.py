@@ -28,6 +28,7 @@ from kosmoscope.detail import (
     look_closer,
 )
 from kosmoscope.engine.core import PictureState
+from kosmoscope.engine.detections import Detections
 from kosmoscope.engine.options import GenerationKeywords, GenerationOptions
 from kosmoscope.errors import OptionError, PromptError
 from kosmoscope.images import ImageSource, Limits, read_image
@@ -77,6 +78,10 @@ class Verbs(ABC):
     @abstractmethod
     def look(self, rgb: NDArray[np.uint8], info: ImageInfo) -> EncodedImage:
         """Look at pixels that are upright already, (H, W, 3)."""
+
+    def detections(self, seen: EncodedImage) -> Detections | None:
+        """Return what a detector inside the model saw by itself; None if it has none."""
+        return seen.state.detections
 
     @abstractmethod
     def check(self, prompt: Prompt) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail.counting import Count, distribution, quantile
 from kosmoscope.detail.merging import Thing, each_once
-from kosmoscope.detail.names import is_countable, kind_of, one_of
 from kosmoscope.detail.settings import Detail
 from kosmoscope.export.nouns import plural
+from kosmoscope.export.things import is_countable, kind_of, one_of
 from kosmoscope.results import Description
 from kosmoscope.types import Box, Entity, ImageInfo, Source
 
@@ -66,19 +66,24 @@ def described(
         phrase = plural(kind) if len(some) > 1 and is_countable(kind) else one_of(kind)
         told = [s for t in some for s in t.sightings if s.said is not None]
         score = max((s.said or 0.0 for s in told), default=None)
-        source: Source = "tile" if told else "regrounded"
+        asked = any(s.said is None and not s.detected for t in some for s in t.sightings)
+        source: Source = "tile" if told else "regrounded" if asked else "detected"
         entities.append(Entity(phrase, (end, end), boxes, score, source=source))
     return replace(said, entities=tuple(_counted(e, things, calibration) for e in entities))
 
 
 def box_of(thing: Thing, image: ImageInfo, *, measured: bool) -> Box:
     """Return a thing's box on the whole picture."""
-    founder = thing.sightings[0]
-    on_whole = [s for s in thing.sightings if s.view == 0]
-    source: Source = "regrounded" if on_whole else "tile"
     wh = image.width, image.height
-    made = Box.of(thing.xyxy, wh, founder.score, None, thing.score if measured else None)
-    return replace(made, listed=founder.box.listed, source=source)
+    confidence = thing.score if measured else None
+    seen = max((s.score for s in thing.sightings if s.detected), default=None)
+    told = next((s for s in thing.sightings if not s.detected), None)
+    if told is None:
+        made = Box.of(thing.xyxy, wh, None, None, confidence, support=seen)
+        return replace(made, source="detected")
+    on_whole = any(s.view == 0 for s in thing.sightings if not s.detected)
+    made = Box.of(thing.xyxy, wh, told.score, None, confidence, told.box.listed, seen)
+    return replace(made, source="regrounded" if on_whole else "tile")
 
 
 def _counted(entity: Entity, things: Sequence[Thing], calibration: DetailCalibration) -> Entity:

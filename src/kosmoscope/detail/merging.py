@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kosmoscope.calibration import DetailCalibration, logit
-from kosmoscope.detail.settings import INSIDE, SAME_IOU, TWIN_IOU, Detail
+from kosmoscope.detail.settings import INSIDE, LEAST_DETECTION, SAME_IOU, TWIN_IOU, Detail
 from kosmoscope.detail.sightings import Sighting
 from kosmoscope.geometry import XYXY, area, containment, iou
 
-_TILE, _ASKED = 0.8, 0.5
-"""What a sighting on a tile, and one that was asked for, weighs beside others of its score."""
+_TILE, _ASKED, _DETECTED = 0.8, 0.5, 2.0
+"""What a sighting on a tile, one that was asked for, and one of a detector (whose boxes are finer than
+the grid) weighs beside others of
+its score."""
+
+
+_UNSEEN = logit(LEAST_DETECTION)
+"""What a detector counts for that does not see a thing, or is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class Thing:
 
 def weight(sighting: Sighting) -> float:
     """Return how much a sighting counts for, above 0."""
-    said = _ASKED if sighting.said is None else sighting.said
+    by = _DETECTED if sighting.detected else _ASKED
+    said = by if sighting.said is None else sighting.said
     on_tile = 1.0 if sighting.view == 0 else _TILE
     return sighting.score * sighting.listed * said * on_tile + 1e-6
 
@@ -106,19 +113,23 @@ def features(thing: Thing, named: bool) -> dict[str, float]:
         thing: one object.
         named: the caption of the whole names its kind.
     """
-    on_whole = [s for s in thing.sightings if s.view == 0]
-    on_tiles = [s for s in thing.sightings if s.view > 0]
-    said = [s.said for s in thing.sightings if s.said is not None]
-    ways = {(s.view, s.said is None) for s in thing.sightings}
+    told = [s for s in thing.sightings if not s.detected]
+    on_whole = [s for s in told if s.view == 0]
+    on_tiles = [s for s in told if s.view > 0]
+    seen = {s.view: logit(s.score) for s in reversed(thing.sightings) if s.detected}
+    said = [s.said for s in told if s.said is not None]
+    ways = {(s.view, s.said is None) for s in told}
     again = thing.found_again
     return {
         "on_whole": float(bool(on_whole)),
         "whole": max((logit(s.score) for s in on_whole), default=0.0),
         "on_tile": float(bool(on_tiles)),
         "tile": max((logit(s.score) for s in on_tiles), default=0.0),
+        "seen": seen.get(0, _UNSEEN),
+        "seen_on_tile": max((x for view, x in seen.items() if view), default=_UNSEEN),
         "was_said": float(bool(said)),
         "said": max(map(logit, said), default=0.0),
-        "listed": logit(max(s.listed for s in thing.sightings)),
+        "listed": logit(max((s.listed for s in told), default=0.5)),
         "ways": float(min(len(ways) - 1, 4)),
         "support": float(min(thing.support, 2)),
         "named": float(named),

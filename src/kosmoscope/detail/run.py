@@ -16,11 +16,19 @@ from numpy.typing import NDArray
 
 from kosmoscope.calibration import DetailCalibration
 from kosmoscope.detail.merging import Thing, gathered, scored
-from kosmoscope.detail.names import asked, kind_of, one_of
-from kosmoscope.detail.settings import ANOTHER, DOUBTFUL, MAX_BOXES, SAME_IOU, Detail
-from kosmoscope.detail.sightings import Sighting, sightings_of
+from kosmoscope.detail.settings import (
+    ANOTHER,
+    ASKED_DETECTION,
+    DOUBTFUL,
+    MAX_BOXES,
+    SAME_IOU,
+    Detail,
+)
+from kosmoscope.detail.sightings import Sighting, detected, sightings_of
 from kosmoscope.detail.views import WHOLE, View, crop_around, grid, tiles_of
+from kosmoscope.engine.detections import Detections
 from kosmoscope.engine.options import GenerationOptions
+from kosmoscope.export.things import asked, kind_of, one_of
 from kosmoscope.geometry import containment, iou
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
 from kosmoscope.results import Description
@@ -45,6 +53,10 @@ class Model(Protocol):
 
     def look(self, rgb: NDArray[np.uint8], info: ImageInfo) -> Any:
         """Return a picture (H, W, 3) encoded, to be asked about more than once."""
+        ...
+
+    def detections(self, seen: Any) -> Detections | None:
+        """Return what a detector inside the model saw in an encoded picture; None without one."""
         ...
 
     def complete(
@@ -182,7 +194,11 @@ class _Run:
         return [WHOLE, *tiles_of(size, *cells)]
 
     def see(self, work: _Work, view: View) -> Looked:
-        work.states.append(self.look(work.subject, view))
+        state = self.look(work.subject, view)
+        found = self.model.detections(state) if self.detail.detections else None
+        if found is not None:
+            work.sightings += detected(found, work.subject.info, view, len(work.states))
+        work.states.append(state)
         return Looked(work.index, len(work.states), len(work.views))
 
     def look(self, subject: Subject, view: View) -> Any:
@@ -223,7 +239,11 @@ class _Run:
         """Ask every view for all that was named on any."""
         named: list[str] = []
         if self.detail.reground:
-            seen = dict.fromkeys(s.kind for s in work.sightings if s.kind)
+            seen = dict.fromkeys(
+                s.kind
+                for s in work.sightings
+                if s.kind and (not s.detected or s.score >= ASKED_DETECTION)
+            )
             named += seen | dict.fromkeys(sorted(work.named))
         phrases = [(kind, phrase) for kind in named for phrase in asked(kind)]
         for wanted in self.detail.phrases:

@@ -29,6 +29,10 @@ MAX_BOXES = 12
 """Of one phrase on one view."""
 EDGE = 0.02
 """A box that comes so near to an inner edge of its tile (share of the tile) is cut by it."""
+LEAST_DETECTION = 0.1
+"""What a detector inside the model holds for less likely is not looked at."""
+ASKED_DETECTION = 0.3
+"""What it holds for at least so likely is looked for by name on every view."""
 SAME_IOU = 0.45
 """Two boxes of one class that overlap so much are one object."""
 INSIDE = 0.85
@@ -66,6 +70,8 @@ class Detail:
     """Look for these too, beside what the model names."""
     reground: bool = True
     """Look for everything that was named, in the whole and in every tile."""
+    detections: bool = True
+    """Count what a detector inside the model sees, if it has one, beside what the model says."""
     further: bool = True
     """Ask for further instances of a phrase as long as the model thinks it likely that there are
     any; otherwise as many as it lists by itself."""
@@ -90,7 +96,7 @@ class Detail:
             raise OptionError(f"seconds is {self.seconds!r}; expected a number, 0 to 86400")
         if not _number(self.least, 0.0, 1.0):
             raise OptionError(f"least is {self.least!r}; expected a number, 0 to 1")
-        for name in ("reground", "further", "verify", "fuse", "whole_first", "parts"):
+        for name in ("reground", "detections", "further", "verify", "fuse", "whole_first", "parts"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; expected True or False")
         phrases: Any = self.phrases

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kosmoscope.detail.names import is_countable, kind_of
-from kosmoscope.detail.settings import MOST_OF_A_TILE
+from kosmoscope.detail.settings import LEAST_DETECTION, MOST_OF_A_TILE
 from kosmoscope.detail.views import View
+from kosmoscope.engine.detections import Detections
+from kosmoscope.export.things import is_countable, kind_of
 from kosmoscope.geometry import XYXY, area
-from kosmoscope.types import Box, GroundedCaption
+from kosmoscope.types import Box, GroundedCaption, ImageInfo
 
 How = Literal["said", "asked"]
 
@@ -20,7 +21,7 @@ class Sighting:
     """One box on one view."""
 
     kind: str
-    """Of thing; see `names.kind_of`."""
+    """Of thing; see `kosmoscope.export.things.kind_of`."""
     phrase: str
     xyxy: XYXY
     """Normalised to the whole picture."""
@@ -36,6 +37,8 @@ class Sighting:
     """An inner edge of the tile cuts it, it fills most of a tile, or is of no countable kind."""
     box: Box
     """As it was given, in the frame of the view."""
+    detected: bool = False
+    """By the detector inside the model: no text."""
     caption: tuple[int, int] | None = None
     """Index of entity and box, of what the caption of the whole says."""
 
@@ -60,8 +63,6 @@ def sightings_of(
         for n, box in enumerate(entity.boxes):
             listed *= 1.0 if box.listed is None else box.listed
             place = box.refined or box.xyxy
-            # Of what nobody counts, such as grass, a tile shows a piece.
-            piece = area(place) > MOST_OF_A_TILE or not is_countable(found)
             yield Sighting(
                 kind=found,
                 phrase=entity.phrase,
@@ -70,7 +71,39 @@ def sightings_of(
                 said=(entity.score or 0.0) if how == "said" else None,
                 listed=listed,
                 view=index,
-                cut=not view.is_whole and (piece or view.cuts(place)),
+                cut=_is_cut(found, place, view),
                 box=box,
                 caption=(number, n) if how == "said" and index == 0 else None,
             )
+
+
+def detected(detections: Detections, info: ImageInfo, view: View, index: int) -> Iterator[Sighting]:
+    """Yield what the detector inside the model suspects on a view.
+
+    Args:
+        detections: on the view.
+        info: of the view.
+        view: where its boxes are.
+        index: of the view.
+    """
+    for candidate in detections.candidates(LEAST_DETECTION):
+        kind = kind_of(candidate.name)
+        yield Sighting(
+            kind=kind,
+            phrase=candidate.name,
+            xyxy=view.to_whole(candidate.xyxy),
+            score=candidate.score,
+            said=None,
+            listed=1.0,
+            view=index,
+            cut=_is_cut(kind, candidate.xyxy, view),
+            box=Box.of(candidate.xyxy, (info.width, info.height), support=candidate.score),
+            detected=True,
+        )
+
+
+def _is_cut(kind: str, place: XYXY, view: View) -> bool:
+    if view.is_whole:
+        return False
+    # Of what nobody counts, such as grass, a tile shows a piece.
+    return area(place) > MOST_OF_A_TILE or not is_countable(kind) or view.cuts(place)

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.engine.arena import Float
+from kosmoscope.engine.detections import Detections
 from kosmoscope.engine.drafts import BUDGETS, Budget, Drafts, kept_file
 from kosmoscope.engine.pack import Feed, Pack
 from kosmoscope.engine.sessions import open_session, share_one_arena, thread_count
 from kosmoscope.errors import CheckpointError, PromptError
 from kosmoscope.model.config import ModelConfig
 from kosmoscope.model.converted import Converted
-from kosmoscope.model.names import EMBEDDINGS
+from kosmoscope.model.names import CANDIDATES, EMBEDDINGS
 from kosmoscope.tokens import TokenSet
 
 
@@ -43,6 +44,8 @@ class PictureState:
     """The resampler's output, float32 (latents, D)."""
     model: str
     """Identifies the converted model that made it; another model refuses it."""
+    detections: Detections | None = field(default=None, repr=False)
+    """What the detector inside the vision tower saw; None without one."""
     prefix: Prefix | None = field(default=None, repr=False)
     """None where the picture was looked at for a single prompt, which is read with it at once."""
 
@@ -111,8 +114,11 @@ class Engine:
         Args:
             pixels: float32 (3, S, S), from `kosmoscope.images.pixel_tensor`.
         """
-        embeddings: Float = self._vision.run(["embeddings"], {"pixels": pixels[None]})[0]
-        return PictureState(embeddings, self.key)
+        names = self.config.classes
+        wanted = ["embeddings", CANDIDATES] if names else ["embeddings"]
+        embeddings, *rows = self._vision.run(wanted, {"pixels": pixels[None]})
+        found = Detections.of(rows[0], names) if names else None
+        return PictureState(embeddings, self.key, found)
 
     def encode(self, pixels: NDArray[np.float32]) -> PictureState:
         """Encode one picture for any number of prompts.

@@ -48,6 +48,8 @@ class BoxFact:
     confidence: float | None
     found: int | None
     """Index of the labelled object that it is right for."""
+    support: float | None = None
+    """What a detector inside the model says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def judge(
         facts["judged"] = True
         facts["boxes"] = tuple(
             BoxFact(g.phrase, tuple(sorted(g.classes)), bool(g.classes & labels.things),
-                    g.xyxy, g.score, g.phrase_score, g.confidence, found)
+                    g.xyxy, g.score, g.phrase_score, g.confidence, found, g.support)
             for g, found in zip(guesses, pairs, strict=True)
         )  # fmt: skip
         facts["truths"] = tuple(
@@ -173,6 +175,7 @@ def guesses_of(description: Description, classes: Classes, *, refined: bool = Fa
             b.score,
             e.score,
             b.confidence,
+            b.support,
         )
         for e in description.entities
         for b in e.boxes

@@ -25,6 +25,7 @@ class Guess:
     score: float | None
     phrase_score: float | None = None
     confidence: float | None = None
+    support: float | None = None
 
 
 def match(guesses: Sequence[Guess], truths: Sequence[Truth]) -> list[int | None]:

@@ -69,6 +69,8 @@ class VisionConfig:
         return (self.image_size // self.patch_size) ** 2
 
 
+DETECTOR_CLASSES = 80
+"""Of the detector (COCO's)."""
 NAME_TOKENS = 2
 """Of a tower with a detector: what the whole picture is called, and what its main thing."""
 
@@ -99,6 +101,9 @@ class DetectorVisionConfig:
     """Candidates below it are no detections."""
     overlap_threshold: float
     """Of two candidates with a higher IoU, the lower-scored one is dropped."""
+    classes: tuple[str, ...]
+    """What the detector's classes are called, in their order; what it finds is then an output of
+    its own, beside the picture's embeddings. (): it is not."""
     causal: bool
     """Latent i of the resampler sees the tower's first i + 1 tokens, not all of them."""
     activation: str
@@ -129,6 +134,12 @@ class ModelConfig:
     latents: int
     tied: bool
     """The head is the embedding (no weights of its own)."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What a detector inside the vision tower calls its classes; () without one."""
+        v = self.vision
+        return v.classes if isinstance(v, DetectorVisionConfig) else ()
 
     @classmethod
     def from_file(cls, path: Path) -> ModelConfig:
@@ -219,8 +230,8 @@ class _Reader(ConfigReader):
         self.known(data, "vision_config.", {
             "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
             "num_attention_heads", "image_size", "looks", "scene_size", "detections", "regions",
-            "labels", "names", "causal", "score_threshold", "overlap_threshold", "hidden_act",
-            "layer_norm_eps"})  # fmt: skip
+            "labels", "names", "classes", "causal", "score_threshold", "overlap_threshold",
+            "hidden_act", "layer_norm_eps"})  # fmt: skip
         config = DetectorVisionConfig(
             width=self.integer(data, "hidden_size", 192),
             ffn_width=self.integer(data, "intermediate_size", 768),
@@ -233,6 +244,7 @@ class _Reader(ConfigReader):
             regions=self.integer(data, "regions", 16),
             labels=self.integer(data, "labels", 1000),
             names=self.integer(data, "names", 1000),
+            classes=self.classes(data),
             causal=self.flag(data, "causal", False),
             score_threshold=self.number(data, "score_threshold", 0.1),
             overlap_threshold=self.number(data, "overlap_threshold", 0.5),
@@ -255,6 +267,16 @@ class _Reader(ConfigReader):
         if not isinstance(sides, list) or not sides or len(set(map(repr, sides))) != len(sides):
             raise self.fail(f"looks is {sides!r}; expected different sides in a list")
         return tuple(self.integer({"looks": side}, "looks", 0) for side in sides)
+
+    def classes(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the detector's classes, each once; none by default."""
+        names = data.get("classes", [])
+        named = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
+        if not named or len(set(names)) != len(names):
+            raise self.fail(f"classes is {names!r}; expected different names in a list")
+        if names and len(names) != DETECTOR_CLASSES:
+            raise self.fail(f"classes has {len(names)} names; the detector has {DETECTOR_CLASSES}")
+        return tuple(names)
 
     def clip(self, data: Mapping[str, Any]) -> VisionConfig:
         self.known(data, "vision_config.", {

@@ -7,3 +7,5 @@ from typing import Final
 TOKENIZER: Final = "tokenizer.json"
 GENERATION: Final = "generation_config.json"
 EMBEDDINGS: Final = "embeddings.npy"
+CANDIDATES: Final = "candidates"
+"""Output of the vision graph: what a detector inside the tower saw."""

@@ -28,7 +28,8 @@ _HIDDEN = -1e9
 def write_vision(path: Path, config: ModelConfig, source: Checkpoint, kind: Precision) -> None:
     """Write the graph and its weights to `path` and beside it.
 
-    Inputs: pixels float32 (1, 3, S, S). Outputs: embeddings float32 (latents, D).
+    Inputs: pixels float32 (1, 3, S, S). Outputs: embeddings float32 (latents, D); of a tower whose
+    detector's classes have names also candidates float32 (K, classes + 4), scores and box.
     """
     with GraphWriter(path) as g:
         builder = _Vision(g, config, source, kind)

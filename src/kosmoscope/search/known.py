@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from kosmoscope.choosing import chosen, known_score
-from kosmoscope.detail.names import kind_of
 from kosmoscope.export.nouns import head_noun, singular
+from kosmoscope.export.things import kind_of
 from kosmoscope.geometry import XYXY
 from kosmoscope.search.colours import colours_in
 from kosmoscope.search.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen, rounded

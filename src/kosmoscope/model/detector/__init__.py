@@ -18,8 +18,9 @@ from __future__ import annotations
 from kosmoscope.model.config import DetectorVisionConfig
 from kosmoscope.model.detector.looks import Looks
 from kosmoscope.model.detector.scenery import Scenery
-from kosmoscope.model.detector.shapes import COARSE, Tensors
+from kosmoscope.model.detector.shapes import CLASSES, COARSE, Tensors
 from kosmoscope.model.graph import GraphWriter
+from kosmoscope.model.names import CANDIDATES
 
 __all__ = ["Tower"]
 
@@ -46,6 +47,10 @@ class Tower:
         pixels = self.g.input("pixels", [1, 3, "height", "width"])
         sized = {side: looks.at(pixels, side) for side in self.v.looks}
         found = looks.candidates([looks.look(x, side) for side, x in sized.items()])
+        if self.v.classes:
+            rows = [found["shares"], found["boxes"]]
+            self.g.node("Concat", rows, CANDIDATES, axis=1)
+            self.g.output(CANDIDATES, [self.v.detections, CLASSES + 4])
         # Cut out of the middle size: bilinear samples of a larger one would skip pixels.
         seen = scenery.normalised(sized[sorted(sized)[len(sized) // 2]])
         side = self.v.scene_size

@@ -13,12 +13,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.model.config import DetectorVisionConfig
+from kosmoscope.model.config import DETECTOR_CLASSES, DetectorVisionConfig
 
 Float = NDArray[np.float32]
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
-CLASSES = 80  # of the detector (COCO's)
+CLASSES = DETECTOR_CLASSES
 BINS = 11
 STRIDES = (8, 16, 32)
 STAGES = ((32, 1), (64, 2), (128, 2), (256, 3))  # channels, pairs of convolutions
