@@ -147,7 +147,32 @@ def test_scores_grow_with_what_speaks_for_a_thing() -> None:
     scores = [t.score for t in scored(again, frozenset(), UNMEASURED)]
     assert scores == sorted(scores)
     assert scores[0] < scores[2]
-    assert set(UNMEASURED.weights) <= set(features(rich, True))
+    seen = features(replace(rich, known=True), True)
+    assert set(UNMEASURED.weights) == set(UNMEASURED.weights) & (
+        set(features(rich, True)) | set(seen)
+    )
+
+
+def test_a_detector_has_its_say_of_what_it_knows() -> None:
+    told = sighting(score=0.5, view=0, said=0.5)
+    seen = sighting(shifted(LEFT, 0.02), score=0.8, view=0, detected=True)
+    doubted, backed, other = (
+        gathered(some, DETAIL, known)[0]
+        for some, known in (
+            ([told], frozenset({"car"})),
+            ([told, seen], frozenset({"car"})),
+            ([told], frozenset({"dog"})),
+        )
+    )
+    assert [t.known for t in (doubted, backed, other)] == [True, True, False]
+    one, two = scored([doubted, backed], frozenset(), UNMEASURED)
+    assert one.score < two.score
+    # The detector's box is finer than the grid's, and counts for more.
+    assert backed.xyxy[0] > LEFT[0] + 0.01
+    # Of what it does not know it says nothing: scored as by a model that has none.
+    (alone,) = scored(gathered([told], DETAIL), frozenset(), UNMEASURED)
+    assert scored([other], frozenset(), UNMEASURED)[0].score == alone.score
+    assert not any(name.startswith("known_") for name in features(other, False))
 
 
 def test_a_calibration_of_the_pass_is_read_and_checked(tmp_path: Any) -> None:

@@ -114,13 +114,16 @@ class DetailCalibration:
         return found
 
 
+_TOLD = {
+    "whole": 0.4, "tile": 0.2, "said": 0.3, "was_said": 0.5, "listed": 0.2, "ways": 0.5,
+    "named": 0.3, "again": 0.5,
+}  # fmt: skip
 UNMEASURED = DetailCalibration(
     bias=-0.6,
-    weights={
-        "whole": 0.4, "tile": 0.2, "said": 0.3, "was_said": 0.5, "listed": 0.2, "ways": 0.5,
-        "named": 0.3, "again": 0.5,
-    },
-)  # fmt: skip
+    weights=_TOLD
+    | {f"known_{name}": weight for name, weight in _TOLD.items()}
+    | {"known_seen": 0.5, "known_seen_on_tile": 0.2},
+)
 """For models that nobody has measured: an order of objects, not a share of right ones."""
 
 

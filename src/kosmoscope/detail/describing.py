@@ -66,7 +66,7 @@ def described(
         phrase = plural(kind) if len(some) > 1 and is_countable(kind) else one_of(kind)
         told = [s for t in some for s in t.sightings if s.said is not None]
         score = max((s.said or 0.0 for s in told), default=None)
-        asked = any(s.said is None and not s.detected for t in some for s in t.sightings)
+        asked = any(t.told for t in some)
         source: Source = "tile" if told else "regrounded" if asked else "detected"
         entities.append(Entity(phrase, (end, end), boxes, score, source=source))
     return replace(said, entities=tuple(_counted(e, things, calibration) for e in entities))
@@ -77,11 +77,11 @@ def box_of(thing: Thing, image: ImageInfo, *, measured: bool) -> Box:
     wh = image.width, image.height
     confidence = thing.score if measured else None
     seen = max((s.score for s in thing.sightings if s.detected), default=None)
-    told = next((s for s in thing.sightings if not s.detected), None)
-    if told is None:
+    if not thing.told:
         made = Box.of(thing.xyxy, wh, None, None, confidence, support=seen)
         return replace(made, source="detected")
-    on_whole = any(s.view == 0 for s in thing.sightings if not s.detected)
+    told = thing.told[0]
+    on_whole = any(s.view == 0 for s in thing.told)
     made = Box.of(thing.xyxy, wh, told.score, None, confidence, told.box.listed, seen)
     return replace(made, source="regrounded" if on_whole else "tile")
 

@@ -11,13 +11,13 @@ from kosmoscope.detail.sightings import Sighting
 from kosmoscope.geometry import XYXY, area, containment, iou
 
 _TILE, _ASKED, _DETECTED = 0.8, 0.5, 2.0
-"""What a sighting on a tile, one that was asked for, and one of a detector (whose boxes are finer than
-the grid) weighs beside others of
-its score."""
-
-
+"""What a sighting on a tile, one that was asked for, and one of a detector weighs beside others of
+its score; a detector's boxes are finer than the grid."""
 _UNSEEN = logit(LEAST_DETECTION)
-"""What a detector counts for that does not see a thing, or is not there."""
+"""What a detector counts for that does not see a thing."""
+_KNOWN = "known_"
+"""Of the names of features of a thing that a detector inside the model knows: what the model says
+of such things is worth another amount, as they have another witness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class Thing:
     """On a crop around it; None where that was not tried."""
     support: int = 0
     """Cut sightings that lie in it."""
+    known: bool = False
+    """A detector inside the model knows things of its kind, and has its say."""
+
+    @property
+    def told(self) -> tuple[Sighting, ...]:
+        """The sightings that the model put into words."""
+        return tuple(s for s in self.sightings if not s.detected)
 
     @property
     def kind(self) -> str:
@@ -54,12 +61,19 @@ def weight(sighting: Sighting) -> float:
     return sighting.score * sighting.listed * said * on_tile + 1e-6
 
 
-def gathered(sightings: Sequence[Sighting], detail: Detail) -> list[Thing]:
+def gathered(
+    sightings: Sequence[Sighting], detail: Detail, known: frozenset[str] = frozenset()
+) -> list[Thing]:
     """Return one thing for each group of sightings of a kind that overlap.
 
     The surest sighting of a group founds it, and the others join the one that they overlap most.
     What the caption of the whole locates founds a thing each, as it said they are several. What a
     tile's edge cuts founds none; it speaks for the thing that it is a part of.
+
+    Args:
+        sightings: of one picture.
+        detail: how they are merged.
+        known: kinds that a detector inside the model knows.
     """
     captioned = [s for s in sightings if s.caption is not None]
     rest = [s for s in sightings if s.caption is None and s.kind]
@@ -75,7 +89,9 @@ def gathered(sightings: Sequence[Sighting], detail: Detail) -> list[Thing]:
             found.append(sighting)
         else:
             groups.append([sighting])
-    things = [Thing(tuple(g), _box_of(g, fuse=detail.fuse)) for g in groups]
+    things = [
+        Thing(tuple(g), _box_of(g, fuse=detail.fuse), known=g[0].kind in known) for g in groups
+    ]
     for sighting in rest:
         if sighting.cut and detail.whole_first:
             _support(things, sighting)
@@ -113,20 +129,18 @@ def features(thing: Thing, named: bool) -> dict[str, float]:
         thing: one object.
         named: the caption of the whole names its kind.
     """
-    told = [s for s in thing.sightings if not s.detected]
+    told = thing.told
     on_whole = [s for s in told if s.view == 0]
     on_tiles = [s for s in told if s.view > 0]
     seen = {s.view: logit(s.score) for s in reversed(thing.sightings) if s.detected}
     said = [s.said for s in told if s.said is not None]
     ways = {(s.view, s.said is None) for s in told}
     again = thing.found_again
-    return {
+    found = {
         "on_whole": float(bool(on_whole)),
         "whole": max((logit(s.score) for s in on_whole), default=0.0),
         "on_tile": float(bool(on_tiles)),
         "tile": max((logit(s.score) for s in on_tiles), default=0.0),
-        "seen": seen.get(0, _UNSEEN),
-        "seen_on_tile": max((x for view, x in seen.items() if view), default=_UNSEEN),
         "was_said": float(bool(said)),
         "said": max(map(logit, said), default=0.0),
         "listed": logit(max((s.listed for s in told), default=0.5)),
@@ -136,6 +150,11 @@ def features(thing: Thing, named: bool) -> dict[str, float]:
         "size": logit(min(max(area(thing.xyxy), 0.0), 1.0)),
         "again": 0.0 if again is None else 1.0 if again else -1.0,
     }
+    if not thing.known:
+        return found
+    on_tile = max((x for view, x in seen.items() if view), default=_UNSEEN)
+    found |= {"kind": 1.0, "seen": seen.get(0, _UNSEEN), "seen_on_tile": on_tile}
+    return {_KNOWN + name: value for name, value in found.items()}
 
 
 def scored(

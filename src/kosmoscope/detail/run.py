@@ -126,6 +126,8 @@ class _Work:
     sightings: list[Sighting] = field(default_factory=list)
     things: list[Thing] = field(default_factory=list)
     named: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
+    """Kinds that a detector inside the model knows."""
     crops: int = 0
 
 
@@ -197,6 +199,7 @@ class _Run:
         state = self.look(work.subject, view)
         found = self.model.detections(state) if self.detail.detections else None
         if found is not None:
+            work.known = found.kinds
             work.sightings += detected(found, work.subject.info, view, len(work.states))
         work.states.append(state)
         return Looked(work.index, len(work.states), len(work.views))
@@ -260,7 +263,7 @@ class _Run:
         return GenerationOptions(another=ANOTHER, max_boxes=MAX_BOXES)
 
     def merge(self, work: _Work) -> None:
-        self.score(work, gathered(work.sightings, self.detail))
+        self.score(work, gathered(work.sightings, self.detail, work.known))
 
     def score(self, work: _Work, things: Sequence[Thing]) -> None:
         work.things = scored(things, work.named, self.model.detail_calibration)

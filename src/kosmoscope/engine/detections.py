@@ -49,6 +49,11 @@ class Detections:
         there = (scores.max(axis=1) > 0) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
         return cls(names, scores[there], boxes[there])
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What it knows; see `kosmoscope.export.things.kind_of`."""
+        return frozenset(map(kind_of, self.names))
+
     def candidates(self, least: float) -> Iterator[Candidate]:
         """Yield the candidates whose likeliest class scores at least so much."""
         for scores, box in zip(self.scores, self.boxes, strict=True):

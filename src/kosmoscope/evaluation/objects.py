@@ -7,7 +7,7 @@ boxes are normalised to the whole picture.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,16 +70,20 @@ def examples_of(
     """
     mine = [t for t in things if classes.of(t.kind)]
     seen = judged(guesses_of(mine), truths, classes)
-    return [
-        Example(picture, features(t, t.kind in named), b.found is not None)
-        for t, b in zip(mine, seen.boxes, strict=True)
-    ]
+    found = []
+    for t, b in zip(mine, seen.boxes, strict=True):
+        # What a detector knows is all that is labelled. As if it did not, for what it does not:
+        alone = [replace(t, known=False)] if t.known and t.told else []
+        right = b.found is not None
+        found += [Example(picture, features(x, t.kind in named), right) for x in (t, *alone)]
+    return found
 
 
 def fit(examples: Sequence[Example], *, pictures: str = "") -> DetailCalibration:
     """Return the calibration that explains the examples best (`statistics.logistic`)."""
     names = sorted({n for e in examples for n in e.known})
-    x = np.array([[e.known[n] for n in names] for e in examples]).reshape(len(examples), -1)
+    x = np.array([[e.known.get(n, 0.0) for n in names] for e in examples])
+    x = x.reshape(len(examples), -1)
     y = np.array([float(e.right) for e in examples])
     weights = logistic(x, y, RIDGE)
     bias, *rest = weights.round(4).tolist()
