@@ -29,7 +29,7 @@ from kosmoscope.stacks.segmented import Segmented
 from kosmoscope.stacks.solids import Solid, solid
 
 NOTICE: Final = "Not a medical device: not for diagnosis or treatment."
-_NOISE, _BORDER, _GAP, _BLIND = 1.4791, 0.0046, 5.542, 0.2385
+_NOISE, _BORDER, _GAP, _BLIND = 1.2125, 0.0038, 4.543, 0.1955
 _Z90 = 1.645
 
 
