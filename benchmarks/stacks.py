@@ -1,15 +1,18 @@
 """Stacks: real anatomy, shapes, what they cost, and a thing followed through frames.
 
     python benchmarks/stacks.py anatomy
+    python benchmarks/stacks.py head FOLDER
     python benchmarks/stacks.py shapes
     python benchmarks/stacks.py cost
     python benchmarks/stacks.py frames
 
 anatomy: the MNI T1 template that nilearn carries with its tissue maps, a few points on a few
-slices. shapes: volumes, surfaces and meshes of spheres, ellipsoids and a torus at three spacings,
-the grid turned, with noise where the contrast is 100; in percent off what each is beside. cost:
-time and memory of cubes of 128 to 384 voxels, each in a process of its own, and of a correction.
-frames: a thing followed over thirty frames of five made time lapses from a box on the first one.
+slices. head: ch2.nii.gz of the folder of templates that Debian's mricron-data has, white matter,
+and the brain beside its mask ch2bet.nii.gz. shapes: volumes, surfaces and meshes of spheres,
+ellipsoids and a torus at three spacings, the grid turned, with noise where the contrast is 100; in
+percent off what each is beside. cost: time and memory of cubes of 128 to 384 voxels, each in a
+process of its own, and of a correction. frames: a thing followed over thirty frames of five made
+time lapses from a box on the first one.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from kosmoscope.stacks import (
 )
 from kosmoscope.stacks.segmenters.walker import WalkerOptions
 from kosmoscope.stacks.volume import affine_of
-from stacks_anatomy import dice, template
+from stacks_anatomy import HEAD_BRAIN, HEAD_WHITE, dice, template
 from stacks_cases import lapse
 from stacks_shapes import SHAPES, SPACINGS, made, rotation, seeds_of
 
@@ -56,6 +59,19 @@ def anatomy() -> None:
             f"{found.seconds:.1f} s; {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}), "
             f"whole voxels {figures.label_ml:.0f}; the map adds up to {task.true_ml:.0f}, "
             f"{task.truth.sum() / 1000:.0f} where it is more than one half"
+        )
+
+
+def head(folder: Path) -> None:
+    volume = read_stack(folder / "ch2.nii.gz")
+    mask = read_stack(folder / "ch2bet.nii.gz").values() > 0
+    for seeds in (HEAD_WHITE, HEAD_BRAIN):
+        found = segment_stack(volume, seeds)
+        (figures,) = measure(found)
+        low, high = figures.interval_ml
+        print(
+            f"{figures.name}: {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}); "
+            f"Dice with the brain's mask {dice(found.labels == 1, mask):.2f}"
         )
 
 
@@ -153,11 +169,14 @@ def one(side: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("anatomy", "shapes", "cost", "frames", "one"))
-    parser.add_argument("side", type=int, nargs="?", default=256)
+    parser.add_argument("task", choices=("anatomy", "head", "shapes", "cost", "frames", "one"))
+    parser.add_argument("what", nargs="?", help="head: the folder; one: voxels along an axis")
     arguments = parser.parse_args()
     if arguments.task == "one":
-        one(arguments.side)
+        one(int(arguments.what))
     else:
         print(machine.describe())
+        if arguments.task == "head":
+            head(Path(arguments.what))
+            sys.exit()
         {"anatomy": anatomy, "shapes": shapes, "cost": cost, "frames": frames}[arguments.task]()

@@ -28,6 +28,22 @@ BRAIN = Seeds.of(
     },
     radius_mm=1.0,
 )
+HEAD_WHITE = Seeds.of(
+    {
+        "background": [(-85, 85, 20), (-8, 8, 20), (-66, 29, 20), (-73, -49, 20), (-77, -9, 20)],
+        "white matter": [(-24, -20, 28), (28, -20, 28), (-36, -60, 0)],
+    },
+    space="ras",
+    radius_mm=1.0,
+)
+HEAD_BRAIN = Seeds.of(
+    {
+        "background": [(-85, 85, 20), (-8, 8, 20), (8, 8, 20)],
+        "brain": [(-24, -20, 28), (28, -20, 28), (-36, -60, 0), (0, 50, 20)],
+    },
+    space="ras",
+    radius_mm=1.0,
+)
 
 
 @dataclass(frozen=True, eq=False)

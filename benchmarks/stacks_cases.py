@@ -120,8 +120,8 @@ def folded(number: int) -> Case:
     values = ndimage.gaussian_filter(values, (blur * spacing[0] / spacing[2], blur, blur))
     values += rng.normal(0, rng.uniform(2, 15), values.shape)
     k = round(middle[2])
-    inner = ndimage.minimum_filter(body, (1, 3, 3))[k] > 0.99
-    places = np.argwhere(inner)
+    inner = ndimage.minimum_filter(body, (1, 3, 3))[k]
+    places = np.argwhere(inner >= min(0.99, inner.max()))
     chosen = places[rng.integers(len(places), size=3)]
     corner = (1.0, 1.0, float(k)), (float(size[0] - 2), float(size[1] - 2), float(k))
     heart = (float(round(middle[0])), float(round(middle[1])), float(k))
