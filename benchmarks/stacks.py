@@ -69,10 +69,9 @@ def head(folder: Path) -> None:
         found = segment_stack(volume, seeds)
         (figures,) = measure(found)
         low, high = figures.interval_ml
-        print(
-            f"{figures.name}: {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}); "
-            f"Dice with the brain's mask {dice(found.labels == 1, mask):.2f}"
-        )
+        beside = dice(found.labels == 1, mask)
+        said = f"; Dice with its mask {beside:.2f}" if figures.name == "brain" else ""
+        print(f"{figures.name}: {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}){said}")
 
 
 def shapes() -> None:
