@@ -1,128 +1,106 @@
-"""Stacks: real anatomy beside scikit-image's random walker, and what it costs.
+"""Stacks: real anatomy, shapes, what they cost, and a thing followed through frames.
 
     python benchmarks/stacks.py anatomy
-    python benchmarks/stacks.py walker [--step 2] [--minutes 9]
+    python benchmarks/stacks.py head FOLDER
+    python benchmarks/stacks.py shapes
     python benchmarks/stacks.py cost
     python benchmarks/stacks.py frames
 
-anatomy: the MNI T1 template that nilearn carries with its tissue maps: white matter from nine
-points on three slices, brain from six on two. walker: scikit-image's plain random walker from the
-same marks beside ours, on every so many voxels. cost: time and memory of cubes of 128 to 384
-voxels, each in a process of its own, and of a correction. frames: a thing followed over thirty
-frames of five made time lapses from a box on the first one.
+anatomy: the MNI T1 template that nilearn carries with its tissue maps, a few points on a few
+slices. head: ch2.nii.gz of the folder of templates that Debian's mricron-data has, white matter,
+and the brain beside its mask ch2bet.nii.gz. shapes: volumes, surfaces and meshes of spheres,
+ellipsoids and a torus at three spacings, the grid turned, with noise where the contrast is 100; in
+percent off what each is beside. cost: time and memory of cubes of 128 to 384 voxels, each in a
+process of its own, and of a correction. frames: a thing followed over thirty frames of five made
+time lapses from a box on the first one.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import nibabel
-import nilearn
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 import machine
-from kosmoscope.stacks import Box, Label, Seeds, Volume, Walker, measure, read_stack, segment_stack
+from kosmoscope.stacks import (
+    Box,
+    Label,
+    Seeds,
+    Volume,
+    Walker,
+    measure,
+    read_stack,
+    segment_stack,
+    solid,
+)
 from kosmoscope.stacks.segmenters.walker import WalkerOptions
 from kosmoscope.stacks.volume import affine_of
+from stacks_anatomy import HEAD_BRAIN, HEAD_WHITE, dice, template
 from stacks_cases import lapse
+from stacks_shapes import SHAPES, SPACINGS, made, rotation, seeds_of
 
-DATA = Path(nilearn.__file__).parent / "datasets" / "data"
-NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
-WHITE = Seeds.of(
-    {
-        "background": [(73, 125, 60), (56, 132, 80), (102, 106, 100), (29, 84, 80), (5, 5, 80)],
-        "white matter": [(60, 99, 100), (127, 166, 80), (44, 102, 80), (119, 128, 100)],
-    },
-    radius_mm=1.0,
-)
-BRAIN = Seeds.of(
-    {
-        "background": [(5, 5, 80), (190, 225, 80)],
-        "brain": [(127, 166, 80), (56, 132, 80), (73, 125, 60), (98, 60, 60)],
-    },
-    radius_mm=1.0,
-)
 SIZES = (128, 192, 256, 320, 384)
 
 
-def template() -> tuple[Volume, dict[str, NDArray[np.bool_]], dict[str, float]]:
-    """Return the T1, and of both tasks the true labels and the true ml."""
-    white, grey = (
-        np.asarray(nibabel.load(DATA / NAME.format(n)).dataobj).T.astype(np.float32) / 255
-        for n in ("wm", "gm")
-    )
-    truth = {"white matter": white > 0.5, "brain": white + grey > 0.5}
-    ml = {"white matter": float(white.sum() / 1000), "brain": float((white + grey).sum() / 1000)}
-    return read_stack(DATA / NAME.format("t1")), truth, ml
-
-
-def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    return 2 * float((a & b).sum()) / float(a.sum() + b.sum())
-
-
 def anatomy() -> None:
-    volume, truth, ml = template()
-    for name, seeds in (("white matter", WHITE), ("brain", BRAIN)):
-        marks = sum(len(label.points) for label in seeds.labels)
-        slices = len({point[2] for label in seeds.labels for point in label.points})
-        found = segment_stack(volume, seeds)
+    for task in template():
+        found = segment_stack(task.volume, task.seeds)
         (figures,) = measure(found)
         low, high = figures.interval_ml
         print(
-            f"{name}: {marks} points on {slices} slices, Dice "
-            f"{dice(found.labels == 1, truth[name]):.3f}, {found.seconds:.1f} s; "
-            f"{figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}), whole voxels "
-            f"{figures.label_ml:.0f}; the maps add up to {ml[name]:.0f}"
+            f"{task.name}: {task.marks}, Dice {dice(found.labels == 1, task.truth):.3f}, "
+            f"{found.seconds:.1f} s; {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}), "
+            f"whole voxels {figures.label_ml:.0f}; the map adds up to {task.true_ml:.0f}, "
+            f"{task.truth.sum() / 1000:.0f} where it is more than one half"
         )
 
 
-def walker(step: int, minutes: float) -> None:
-    """Run the other walker in a process that can be stopped."""
-    for name in ("white matter", "brain"):
-        child = multiprocessing.get_context("spawn").Process(target=_both, args=(name, step))
-        child.start()
-        child.join(minutes * 60)
-        if child.is_alive():
-            child.kill()
-            print(f"{name}: theirs is not done after {minutes:g} minutes", flush=True)
+def head(folder: Path) -> None:
+    volume = read_stack(folder / "ch2.nii.gz")
+    mask = read_stack(folder / "ch2bet.nii.gz").values() > 0
+    for seeds in (HEAD_WHITE, HEAD_BRAIN):
+        found = segment_stack(volume, seeds)
+        (figures,) = measure(found)
+        low, high = figures.interval_ml
+        beside = dice(found.labels == 1, mask)
+        said = f"; Dice with its mask {beside:.2f}" if figures.name == "brain" else ""
+        print(f"{figures.name}: {figures.volume_ml:.0f} ml ({low:.0f} to {high:.0f}){said}")
 
 
-def _both(name: str, step: int) -> None:
-    from skimage.segmentation import random_walker
-
-    whole, truths, _ = template()
-    values = np.ascontiguousarray(whole.values()[::step, ::step, ::step])
-    truth = truths[name][::step, ::step, ::step]
-    volume = Volume(values, whole.affine @ np.diag([step, step, step, 1]))
-    seeds = {"white matter": WHITE, "brain": BRAIN}[name]
-    points = {label.name: whole.to_patient(label.points) for label in seeds.labels}
-    marked = Seeds.of(points, space="ras", radius_mm=seeds.radius_mm).on(volume)
-    ours = segment_stack(volume, marked)
+def shapes() -> None:
     print(
-        f"{name}, {values.size} voxels: ours Dice {dice(ours.labels == 1, truth):.3f}, "
-        f"{ours.seconds:.1f} s",
-        flush=True,
+        "| shape | mm | noise | volume | 90 % interval | surface | mesh, measured volume "
+        "| mesh, whole voxels |\n|---|---|---|---|---|---|---|---|"
     )
-    marks = np.zeros(values.shape, np.int32)
-    marks[tuple(marked.kji.T)] = marked.labels + 1
-    began = time.perf_counter()
-    found = random_walker(values, marks, mode="cg_j", tol=1e-3)
-    seconds = time.perf_counter() - began
-    print(
-        f"{name}: theirs Dice {dice(found == 2, truth):.3f}, {seconds:.0f} s, "
-        f"{machine.peak_gb():.1f} GiB",
-        flush=True,
-    )
+    for noise in (0, 8):
+        for spacing, size in SPACINGS.items():
+            for name, (shape, places) in SHAPES.items():
+                turn = rotation(10, 20, 30)
+                one = made(shape, size, noise=noise, seed=1, turn=turn)
+                found = segment_stack(one.volume, seeds_of(one, places))
+                mesh = solid(found, 1)
+                assert mesh is not None
+                (figures,) = measure(found, {"solid": mesh})
+                true, held = shape.volume_mm3 / 1000, mesh.volume_mm3 / 1000
+                low, high = (100 * (v / true - 1) for v in figures.interval_ml)
+                print(
+                    f"| {name} | {spacing} | {noise} | {_off(figures.volume_ml, true)} "
+                    f"| {low:+.1f} to {high:+.1f} "
+                    f"| {_off(figures.surface_mm2, shape.area_mm2)} "
+                    f"| {_off(held, figures.volume_ml)} | {_off(held, figures.label_ml)} |",
+                    flush=True,
+                )
+
+
+def _off(value: float, true: float) -> str:
+    return f"{100 * (value / true - 1):+.2f}"
 
 
 def frames() -> None:
@@ -190,19 +168,14 @@ def one(side: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("anatomy", "walker", "cost", "frames", "one"))
-    parser.add_argument("side", type=int, nargs="?", default=256)
-    parser.add_argument("--step", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("task", choices=("anatomy", "head", "shapes", "cost", "frames", "one"))
+    parser.add_argument("what", nargs="?", help="head: the folder; one: voxels along an axis")
     arguments = parser.parse_args()
     if arguments.task == "one":
-        one(arguments.side)
+        one(int(arguments.what))
     else:
         print(machine.describe())
-        tasks = {
-            "anatomy": anatomy,
-            "cost": cost,
-            "frames": frames,
-            "walker": lambda: walker(arguments.step, arguments.minutes),
-        }
-        tasks[arguments.task]()
+        if arguments.task == "head":
+            head(Path(arguments.what))
+            sys.exit()
+        {"anatomy": anatomy, "shapes": shapes, "cost": cost, "frames": frames}[arguments.task]()

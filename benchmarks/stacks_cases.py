@@ -18,11 +18,13 @@ _MARGIN_MM = 9.0
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A stack, the marks on three of its slices at most, and the lump's volume."""
+    """A stack, the marks on three of its slices at most, and the thing's volume."""
 
     volume: Volume
     seeds: Seeds
     true_mm3: float
+    between: bool
+    """The other tissue's value is halfway between the lump's and that of what is around."""
 
 
 def case(number: int) -> Case:
@@ -72,7 +74,69 @@ def case(number: int) -> Case:
     seeds = Seeds.of({"background": [*outer, near(other_at)], "lump": inner}, radius_mm=1.5)
     affine = affine_of(spacing, rng.uniform(-100, 100, 3))
     true = float(lump.sum(dtype=np.float64) * np.prod(spacing))
-    return Case(Volume(values.astype(np.float32), affine, source=f"case {number}"), seeds, true)
+    return Case(
+        Volume(values.astype(np.float32), affine, source=f"case {number}"),
+        seeds,
+        true,
+        third == 150,
+    )
+
+
+def folded(number: int) -> Case:
+    """Return a case with folds; the same number gives the same one.
+
+    A body of 15 to 20 mm radius with grooves of 1 to 4 mm, a cavity, and a rim of up to 2 mm, all
+    of a fluid whose value is between the body's and what is around; blur of up to 1.2 voxels in the
+    plane of the slices. A mark in the cavity says that the fluid is background.
+    """
+    rng = np.random.default_rng((number, 91))
+    spacing = np.array(SPACINGS[rng.integers(len(SPACINGS))], float)
+    radius, rim, width = rng.uniform(15, 20), rng.uniform(0, 2), rng.uniform(1, 4)
+    depth, cavity = rng.uniform(0.5, 0.8), rng.uniform(3.5, 5)
+    waves = [
+        (_direction(rng) * 2 * np.pi / rng.uniform(12, 20), rng.uniform(0, 6.3)) for _ in range(2)
+    ]
+    half = radius + _MARGIN_MM
+    size = np.ceil(2 * half / spacing).astype(int) + 1
+    middle = (size - 1) / 2 + rng.uniform(-0.5, 0.5, 3)
+    x, y, z = ((np.arange(n) - m) * s for n, m, s in zip(size, middle, spacing, strict=True))
+
+    def both(*at: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        away = np.sqrt(sum(v * v for v in at))
+        grooves = np.zeros(away.shape, bool)
+        for way, phase in waves:
+            steep = np.linalg.norm(way)
+            level = np.sin(at[0] * way[0] + at[1] * way[1] + at[2] * way[2] + phase)
+            grooves |= np.abs(level) < steep * width / 2
+        grooves &= away > depth * radius
+        body = (away < radius) & ~grooves & (away >= cavity)
+        return body, ~body & (away < radius + rim)
+
+    body, wet = _filled(both, (x, y, z), spacing, everywhere=True)
+    low, high = 100.0, 200.0
+    fluid = low + (high - low) * rng.uniform(0.2, 0.5)
+    values = low + (high - low) * body + (fluid - low) * wet
+    blur = rng.uniform(0, 1.2)
+    values = ndimage.gaussian_filter(values, (blur * spacing[0] / spacing[2], blur, blur))
+    values += rng.normal(0, rng.uniform(2, 15), values.shape)
+    k = round(middle[2])
+    inner = ndimage.minimum_filter(body, (1, 3, 3))[k]
+    places = np.argwhere(inner >= min(0.99, inner.max()))
+    chosen = places[rng.integers(len(places), size=3)]
+    corner = (1.0, 1.0, float(k)), (float(size[0] - 2), float(size[1] - 2), float(k))
+    heart = (float(round(middle[0])), float(round(middle[1])), float(k))
+    seeds = Seeds.of(
+        {
+            "background": [*corner, heart],
+            "lump": [(float(i), float(j), float(k)) for j, i in chosen],
+        },
+        radius_mm=1.0,
+    )
+    affine = affine_of(spacing, rng.uniform(-100, 100, 3))
+    true = float(body.sum(dtype=np.float64) * np.prod(spacing))
+    return Case(
+        Volume(values.astype(np.float32), affine, source=f"folds {number}"), seeds, true, True
+    )
 
 
 def lapse(
@@ -103,18 +167,21 @@ def _filled(
     both: Callable[..., tuple[NDArray[np.bool_], NDArray[np.bool_]]],
     axes: tuple[NDArray[np.float64], ...],
     spacing: NDArray[np.float64],
+    *,
+    everywhere: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how much of each voxel (K, J, I) two things fill: only at their borders in parts."""
+    """Return how much of each voxel (K, J, I) two things fill: only at their borders in parts,
+    unless there may be something thinner than a voxel."""
     x, y, z = axes
     at = np.broadcast_arrays(x[None, None], y[None, :, None], z[:, None, None])
     centres = both(*at)
-    border = np.zeros(at[0].shape, bool)
+    border = np.full(at[0].shape, everywhere)
     cube = np.ones((3, 3, 3), bool)
     for one in centres:
         border |= ndimage.binary_dilation(one, cube) & ~ndimage.binary_erosion(one, cube)
     out = [one.astype(np.float32) for one in centres]
     edge = [v[border] for v in at]
-    parts = [max(3, int(np.ceil(3 * s))) for s in spacing]
+    parts = [max(3, int(np.ceil((2 if everywhere else 3) * s))) for s in spacing]
     sums = [np.zeros(len(edge[0]), np.float32) for _ in out]
     for a in _offsets(parts[0], spacing[0]):
         for b in _offsets(parts[1], spacing[1]):

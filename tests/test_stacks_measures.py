@@ -12,12 +12,12 @@ import pytest
 import trimesh
 
 from benchmarks.stacks_cases import case
+from benchmarks.stacks_shapes import SHAPES, SPACINGS, seeds_of
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.stacks import Seeds, Segmented, Volume, measure, segment_stack, solid
 from kosmoscope.stacks.measures import find_measure, measures_csv, measures_dict
 from kosmoscope.stacks.volume import affine_of
 from stack_cases import Made, ball, made, rotation
-from test_stacks_walker import SHAPES, SPACINGS, seeds_of
 
 
 def found_in(one: Made, places: list[tuple[float, float, float]]) -> Segmented:

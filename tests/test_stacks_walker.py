@@ -5,31 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.stacks_shapes import SHAPES, SPACINGS, seeds_of
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.stacks import Seeds, Volume
 from kosmoscope.stacks.segmenters.walker.settings import WalkerOptions
 from kosmoscope.stacks.segmenters.walker.walker import Walker
 from kosmoscope.stacks.volume import affine_of
-from stack_cases import Made, ball, dice, ellipsoid, made, rotation, torus
-
-SPACINGS = {"1x1x1": (1.0, 1.0, 1.0), "1x1x5": (1.0, 1.0, 5.0), "0.7x0.7x3": (0.7, 0.7, 3.0)}
-SHAPES = {
-    "sphere": (ball(18), [(0, 0, 0)]),
-    "ellipsoid": (ellipsoid(22, 15, 18), [(0, 0, 0)]),
-    "torus": (torus(18, 8), [(18, 0, 0), (-18, 0, 0)]),
-}
-
-
-def seeds_of(one: Made, places: list[tuple[float, float, float]]) -> Seeds:
-    """One or two points in the shape, two in what is around it, all on the middle slice."""
-    far = [h + 6 for h in one.shape.half_mm]
-    return Seeds.of(
-        {
-            "background": [one.near(far[0], far[1], 0), one.near(-far[0], -far[1], 0)],
-            "solid": [one.near(*place) for place in places],
-        },
-        radius_mm=2.0,
-    )
+from stack_cases import ball, dice, made, rotation
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
