@@ -62,14 +62,15 @@ class Shown:
 
 
 def read_shown(data: bytes, id: str, scope: Scope) -> Shown:
-    """Decode a file, to be looked at.
+    """Decode a file, to be looked at; a large JPEG at reduced size, as in folders.
 
     Raises:
         ImageError: it cannot be read.
     """
     began = time.perf_counter()
-    picture = read_image(data, name=NAME, limits=scope.limits)
-    pixels = pixel_tensor(picture.rgb, scope.pixel_spec)
+    spec = scope.pixel_spec
+    picture = read_image(data, name=NAME, limits=scope.limits, at_least_wh=spec.enough_wh())
+    pixels = pixel_tensor(picture.rgb, spec)
     return Shown(id, data, None, picture.info, pixels, time.perf_counter() - began)
 
 
