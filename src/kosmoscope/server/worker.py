@@ -23,6 +23,7 @@ from kosmoscope.server.pictures import Cache, Shown
 from kosmoscope.telling import EntityFound, Finished, Telling, TextDelta
 
 State = Literal["loading", "ready", "draining", "failed", "stopped"]
+TOO_MANY = 429
 _log = logging.getLogger("kosmoscope.server")
 
 
@@ -119,7 +120,9 @@ class Worker:
         with self._changed:
             self.model()
             if self._admitted >= self._most:
-                raise RefusedError(429, "too many requests; try again later", {"Retry-After": "1"})
+                raise RefusedError(
+                    TOO_MANY, "too many requests; try again later", {"Retry-After": "1"}
+                )
             self._admitted += 1
             self._metrics.admitted.set(self._admitted)
 
