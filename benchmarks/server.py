@@ -34,7 +34,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import signal
 import statistics
@@ -152,17 +151,18 @@ class Bench:
             if other is not None:
                 _, seconds = self.answered(other, clients, count)
                 rates["locked"].append(count / seconds)
-        lock = statistics.median(rates.pop("locked") or [math.nan])
         late = within(server.histogram("kosmoscope_loop_lag_seconds"), lag)
-        rate = {name: statistics.median(found) for name, found in rates.items()}
+        rate = {name: statistics.median(found) for name, found in rates.items() if found}
+        beside = ""
+        if lock := rate.get("locked"):
+            beside = f" | FastAPI and a lock {lock:.2f}/s: ours {rate['ours'] / lock:.2f} times"
         mine, served = statistics.median(alone), statistics.median(spent)
         possible = min(rate["engine"], (os.cpu_count() or 1) / (mine + decoding))
         print(
             f"load | {clients} clients | engine {rate['engine']:.2f}/s, possible {possible:.2f}/s"
             f" | ours {rate['ours']:.2f}/s: {rate['ours'] / rate['engine']:.0%} of the engine,"
-            f" {rate['ours'] / possible:.0%} of what is possible | FastAPI and a lock"
-            f" {lock:.2f}/s: ours {rate['ours'] / lock:.2f} times | whole"
-            f" answer, p50 / p95: {percentiles(whole)} | processor a picture: engine"
+            f" {rate['ours'] / possible:.0%} of what is possible{beside} | whole answer, p50 / p95:"
+            f" {percentiles(whole)} | processor a picture: engine"
             f" {1000 * mine:.0f} ms, decoding {1000 * decoding:.0f} ms, server"
             f" {1000 * served:.0f} ms | loop late by, half / 95 % / all: {late}",
             flush=True,
