@@ -50,14 +50,19 @@ class Shown:
         assert found is not None
         return found
 
-    def encode(self, scope: Scope) -> EncodedImage:
-        """Let the model look."""
+    def encode(self, scope: Scope, *, once: bool = False) -> EncodedImage:
+        """Let the model look.
+
+        Args:
+            scope: the model.
+            once: leave what the decoder keeps of the picture to the prompt that reads it.
+        """
         if self.encoded is not None:
             return self.encoded
         assert self.info is not None
         assert self.pixels is not None
         began = time.perf_counter()
-        state = scope.engine.encode(self.pixels)
+        state = scope.engine.look(self.pixels) if once else scope.engine.encode(self.pixels)
         spent = time.perf_counter() - began
         timing = Timing(self.preprocess, spent, total=self.preprocess + spent)
         return EncodedImage(self.info, state, timing)
