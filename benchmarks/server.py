@@ -1,7 +1,7 @@
 """`kosmoscope serve` under load, beside its own engine and beside FastAPI with a lock.
 
     python benchmarks/server.py [--model pocket] [--parts load,streams,again,...] [--clients 1,8,32]
-        [--requests 96] [--rounds 2] [--tokens N] [--steady 5000]
+        [--requests 96] [--rounds 2] [--tokens N] [--steady 5000] [--seconds 20] [--without-lock]
 
 Clients are a process on the same machine (server_clients.py): what they cost is part of every
 figure but the engine's. No two pictures are the same; they are the sample photos.
@@ -9,23 +9,30 @@ figure but the engine's. No two pictures are the same; they are the sample photo
 - load: answers a second, beside the rate of the engine alone with pictures that lie in memory as
   pixel tensors, in batches of up to eight (bar: 85 %), and beside server_locked.py under the same
   load. Rounds alternate; shown are medians. "possible": cores / processor time of a picture in
-  the engine and of decoding it; no server can be faster than that.
+  the engine and of decoding it; no server can be faster than that. The loop's lag is the server's
+  own metric: for so long a request can lie there before anybody looks at it.
 - streams: the same with a stream each: seconds to the first text.
 - again: the second question about a picture, first text to first text (bar: 5 times faster).
 - memory: the server's resident memory over many requests, one in ten with a new picture.
-- overload: four times as many clients as the server lets in: how fast it refuses (bar: 50 ms).
+- overload: twice as many clients as the server lets in keep it full, while four sockets of
+  another process (server_refused.py) send a photo five times a second each: how fast they are
+  refused (bar: 50 ms), as they see it, and as the server does, from a request's head to the
+  answer's. Between the two lie the loop's lag, the socket, and the clients' own turn on a core.
 - drain: SIGTERM in the middle of a load: what was let in, and what was answered.
 - gone: passes of the model after a client of a long text went away (bar: one; a pass of pocket is
   over sooner than it can be asked how many there were, so this is for large models).
 
 For a model of Kosmos-2's size: `python benchmarks/full_size.py FOLDER`, then `kosmoscope convert`,
 and `--model` with the converted folder, `--tokens 32` (random weights write until they are stopped)
-and fewer requests.
+and fewer requests: of one client an eighth of `--requests` are sent, four at least, of eight and
+more all. `--parts load --clients 1,8 --requests 16 --rounds 1` takes about six minutes on two
+cores and 8 GB: three copies of the model, and 20 texts each.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -43,7 +50,7 @@ from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.images import Limits
 from kosmoscope.scope import load
 from server_clients import BROKEN, NOBODY, PHOTOS, TOO_MANY, Client, pictures
-from server_process import Answers, Clients, Server, locked, ours, running
+from server_process import Answers, Clients, Server, locked, ours, refused, running, within
 
 PARTS = ("load", "streams", "again", "memory", "overload", "drain", "gone")
 
@@ -113,23 +120,25 @@ class Bench:
     def load(self) -> None:
         """Print answers a second."""
         engine = Engine(self.args.model, self.options)
-        with (
-            running(ours(self.args.model, "--queue", "64")) as server,
-            running(locked(self.args.model)) as other,
-        ):
-            for each in (server, other):
-                self.answered(each, 2, 4)
-            engine.run(BATCH_SIZE)  # not counted, like the servers' first
+        with contextlib.ExitStack() as servers:
+            server = servers.enter_context(running(ours(self.args.model, "--queue", "64")))
+            self.answered(server, 2, 4)
+            other = None
+            if not self.args.without_lock:
+                other = servers.enter_context(running(locked(self.args.model)))
+                self.answered(other, 2, 4)
+            engine.run(4)  # not counted, like the servers' first
             decoding = statistics.median(engine.decoding() for _ in range(3))
             for clients in self.args.clients:
                 self._compare(engine, decoding, server, other, clients)
 
     def _compare(
-        self, engine: Engine, decoding: float, server: Server, other: Server, clients: int
+        self, engine: Engine, decoding: float, server: Server, other: Server | None, clients: int
     ) -> None:
         count = self.count(clients)
         rates: dict[str, list[float]] = {"engine": [], "ours": [], "locked": []}
         alone, spent, whole = [], [], []
+        lag = server.histogram("kosmoscope_loop_lag_seconds")
         for _ in range(self.args.rounds):
             seconds, cpu = engine.run(count, min(clients, BATCH_SIZE))
             rates["engine"].append(count / seconds)
@@ -139,19 +148,23 @@ class Bench:
             spent.append((server.cpu() - before) / count)
             rates["ours"].append(count / seconds)
             whole += [s for _, s, _ in answers]
-            _, seconds = self.answered(other, clients, count)
-            rates["locked"].append(count / seconds)
-        rate = {name: statistics.median(found) for name, found in rates.items()}
+            if other is not None:
+                _, seconds = self.answered(other, clients, count)
+                rates["locked"].append(count / seconds)
+        late = within(server.histogram("kosmoscope_loop_lag_seconds"), lag)
+        rate = {name: statistics.median(found) for name, found in rates.items() if found}
+        beside = ""
+        if lock := rate.get("locked"):
+            beside = f" | FastAPI and a lock {lock:.2f}/s: ours {rate['ours'] / lock:.2f} times"
         mine, served = statistics.median(alone), statistics.median(spent)
         possible = min(rate["engine"], (os.cpu_count() or 1) / (mine + decoding))
         print(
             f"load | {clients} clients | engine {rate['engine']:.2f}/s, possible {possible:.2f}/s"
             f" | ours {rate['ours']:.2f}/s: {rate['ours'] / rate['engine']:.0%} of the engine,"
-            f" {rate['ours'] / possible:.0%} of what is possible | FastAPI and a lock"
-            f" {rate['locked']:.2f}/s: ours {rate['ours'] / rate['locked']:.2f} times | whole"
-            f" answer, p50 / p95: {percentiles(whole)} | processor a picture: engine"
+            f" {rate['ours'] / possible:.0%} of what is possible{beside} | whole answer, p50 / p95:"
+            f" {percentiles(whole)} | processor a picture: engine"
             f" {1000 * mine:.0f} ms, decoding {1000 * decoding:.0f} ms, server"
-            f" {1000 * served:.0f} ms",
+            f" {1000 * served:.0f} ms | loop late by, half / 95 % / all: {late}",
             flush=True,
         )
 
@@ -207,16 +220,24 @@ class Bench:
                 )
 
     def overload(self) -> None:
-        """Print how fast requests are refused."""
+        """Print how fast requests are refused, and how late the server's loop is meanwhile."""
         with running(ours(self.args.model, "--texts", "4", "--queue", "4")) as server:
             self.answered(server, 2, 4)
-            answers, _ = self.clients(server, 32, 32 * self.args.rounds * 4).end()
-        refused = [seconds for status, seconds, _ in answers if status == TOO_MANY]
-        others = {status for status, _, _ in answers} - {200, TOO_MANY}
+            lag = server.histogram("kosmoscope_loop_lag_seconds")
+            full = self.clients(server, 16, 10**6)
+            while server.metric("kosmoscope_requests_admitted") < 8:
+                time.sleep(0.01)
+            seen = refused(server, sockets=4, pace=0.2, seconds=self.args.seconds)
+            statuses = server.statuses()
+            inside = within(server.histogram("kosmoscope_refusal_seconds"))
+            late = within(server.histogram("kosmoscope_loop_lag_seconds"), lag)
+            full.give_up()
+        told = [seconds for status, seconds in seen if status == TOO_MANY]
         print(
-            f"overload | 32 clients, 8 let in: {len(answers) - len(refused)} answered,"
-            f" {len(refused)} refused, p50 / p95: {percentiles(refused)},"
-            f" longest {max(refused):.3f} s; other statuses: {sorted(others) or 'none'}",
+            f"overload | 16 clients for 8 places, and 4 sockets at 5 requests a second each:"
+            f" answers by status {statuses} | refused, as the sockets see it, p50 / p95:"
+            f" {percentiles(told)}, longest {max(told):.3f} s, of {len(told)} | from head to head"
+            f" within the server, half / 95 % / all: {inside} | its loop late by {late}",
             flush=True,
         )
 
@@ -270,6 +291,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tokens", type=int, help="every text has so many")
     parser.add_argument("--steady", type=int, default=5000, help="requests of the part memory")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of the part overload")
+    parser.add_argument("--without-lock", action="store_true", help="no other server beside it")
     args = parser.parse_args()
     args.clients = [int(n) for n in args.clients.split(",")]
     print(machine.describe())

@@ -22,6 +22,16 @@ HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
 DESCRIBE = "/api/v1/describe"
 Answers = list[server_clients.Answer]
+Histogram = dict[float, float]
+"""Upper bound in seconds -> how many were within it, one within the other."""
+
+
+def within(after: Histogram, before: Histogram | None = None) -> str:
+    """Return bounds of the median, of 95 %, and of all of what came between two readings."""
+    counts = {b: n - (before or {}).get(b, 0) for b, n in after.items()}
+    most = max(counts.values())
+    bounds = [min(b for b, n in counts.items() if n >= share * most) for share in (0.5, 0.95, 1)]
+    return f"{' / '.join(f'<={1000 * b:g} ms' for b in bounds)} of {most:.0f}"
 
 
 class Server:
@@ -60,6 +70,20 @@ class Server:
             found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
         assert found is not None, name
         return float(found[1])
+
+    def histogram(self, name: str) -> Histogram:
+        """Return how many were within each of its bounds."""
+        with self._read("/metrics") as answer:
+            text = answer.read().decode()
+        lines = re.findall(rf'^{name}_bucket{{le="(\S+)"}} (\S+)$', text, re.MULTILINE)
+        return {float(bound): float(count) for bound, count in lines}
+
+    def statuses(self) -> dict[int, int]:
+        """Return how many requests that describe had which status."""
+        with self._read("/metrics") as answer:
+            text = answer.read().decode()
+        pattern = rf'^kosmoscope_requests_total{{route="{DESCRIBE}",status="(\d+)"}} (\S+)$'
+        return {int(status): int(float(n)) for status, n in re.findall(pattern, text, re.MULTILINE)}
 
     def cpu(self) -> float:
         """Return seconds of processor time so far."""
@@ -108,6 +132,13 @@ class Clients:
         self._child.stdin.write(json.dumps({"path": DESCRIBE, "fields": {}, **task}))
         self._child.stdin.close()
 
+    def give_up(self) -> None:
+        """Let them go in the middle."""
+        self._child.kill()
+        self._child.wait()
+        assert self._child.stdout is not None
+        self._child.stdout.close()
+
     def end(self) -> tuple[Answers, float]:
         """Wait for them; return their answers, and the seconds from the first to the last."""
         assert self._child.stdout is not None
@@ -115,3 +146,12 @@ class Clients:
         self._child.stdout.close()
         self._child.wait()
         return [tuple(a) for a in found["answers"]], found["seconds"]
+
+
+def refused(server: Server, **task: Any) -> list[tuple[int, float]]:
+    """Let server_refused.py ask a server; return what it saw."""
+    done = subprocess.run(
+        [sys.executable, "server_refused.py"], cwd=HERE, check=True, text=True,
+        input=json.dumps({"port": server.port, "path": DESCRIBE, **task}), stdout=subprocess.PIPE,
+    )  # fmt: skip
+    return [tuple(answer) for answer in json.loads(done.stdout)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import queue
 import re
@@ -99,6 +101,32 @@ def metric(text: str, name: str) -> float:
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     assert found is not None, text
     return float(found[1])
+
+
+class Held:
+    """A request that was let in and whose body has yet to come: it takes room until then."""
+
+    def __init__(self, server: Server, body: dict[str, Any]) -> None:
+        self.body = json.dumps(body).encode()
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+        self.connection.putrequest("POST", "/api/v1/describe")
+        self.connection.putheader("Content-Type", "application/json")
+        self.connection.putheader("Content-Length", str(len(self.body)))
+        self.connection.endheaders()
+
+    def send(self) -> None:
+        self.connection.send(self.body)
+
+    def answer(self) -> str:
+        answer = self.connection.getresponse()
+        assert answer.status == 200
+        text = answer.read().decode()
+        self.connection.close()
+        return text
+
+
+def admitted(server: Server, count: int) -> None:
+    until(lambda: server.metric("kosmoscope_requests_admitted") == count)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import gc
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kosmoscope
@@ -13,7 +14,7 @@ import small_models as small
 from checkpoints import PROMPTS
 from kosmoscope.engine.batch import Batch, Request
 from kosmoscope.engine.branch import Token
-from kosmoscope.engine.core import PictureState, PromptIds
+from kosmoscope.engine.core import PictureState, Prefix, PromptIds
 from kosmoscope.engine.generate import generate
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.errors import PromptError
@@ -129,6 +130,41 @@ def test_a_prefix_is_held_once_and_as_long_as_it_is_seen() -> None:
     batch.remove(numbers[1])
     gc.collect()
     assert [p is second.state.prefix for p in batch._placed] == [True]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_picture_that_is_read_with_its_prompt_is_kept_for_others(alone: bool) -> None:
+    scope = small.talkative("base", "int8")
+    image = small.encoded(1, "base", "int8")
+    request = small.request(scope, small.tagged_prompt(image, "brief"), max_new_tokens=20)
+    batch = Batch(scope.engine)
+    if not alone:
+        other = small.tagged_prompt(small.encoded(0, "base", "int8"), "brief")
+        batch.insert(small.request(scope, other, min_new_tokens=60, max_new_tokens=60))
+        batch.step()
+    kept: list[Prefix] = []
+    batch.remove(batch.insert(unread(request), kept.append))
+    said: dict[int, list[int]] = {batch.insert(unread(request), kept.append): []}
+    assert not kept
+    (first,) = said
+    said[first] += [t.id for t in batch.step() if t.request == first]
+    (prefix,) = kept
+    assert image.state.prefix is not None
+    assert np.array_equal(prefix.keys, image.state.prefix.keys)
+    assert np.array_equal(prefix.values, image.state.prefix.values)
+    picture = PictureState(image.state.embeddings, image.state.model, prefix)
+    again = Request(
+        PromptIds(request.prompt.ids, ((2, picture),)), request.options, request.grammar
+    )
+    held = len(batch._placed)
+    said[batch.insert(again, kept.append)] = []
+    assert len(batch._placed) == held, "its slots are those of the text that read it"
+    while batch:
+        for token in batch.step():
+            if token.request in said:
+                said[token.request].append(token.id)
+    assert list(said.values()) == [ids_alone(scope, request)] * 2
+    assert kept == [prefix]
 
 
 def test_what_cannot_join_disturbs_nobody() -> None:

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from cli_runner import POCKET, one_error, process, run
 from kosmoscope.cli.serve_command import serve
 from kosmoscope.server import Settings
-from server_process import LONG, PHOTOS, Server, serving, until
+from server_process import LONG, PHOTOS, Held, Server, admitted, serving, until
 
 B64 = base64.b64encode((PHOTOS / "china.jpg").read_bytes()).decode()
 BODY = {"image": B64}
@@ -29,32 +28,6 @@ def small() -> Iterator[Server]:
     """A server with room for one text, and for one request that waits."""
     with serving("--texts", "1", "--queue", "1") as started:
         yield started
-
-
-class Held:
-    """A request that was let in and whose body has yet to come: it takes room until then."""
-
-    def __init__(self, server: Server, body: dict[str, Any]) -> None:
-        self.body = json.dumps(body).encode()
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-        self.connection.putrequest("POST", "/api/v1/describe")
-        self.connection.putheader("Content-Type", "application/json")
-        self.connection.putheader("Content-Length", str(len(self.body)))
-        self.connection.endheaders()
-
-    def send(self) -> None:
-        self.connection.send(self.body)
-
-    def answer(self) -> str:
-        answer = self.connection.getresponse()
-        assert answer.status == 200
-        text = answer.read().decode()
-        self.connection.close()
-        return text
-
-
-def admitted(server: Server, count: int) -> None:
-    until(lambda: server.metric("kosmoscope_requests_admitted") == count)
 
 
 def test_overload_is_refused_and_nobody_is_lost(small: Server) -> None:

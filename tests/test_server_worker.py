@@ -23,7 +23,8 @@ from kosmoscope.server.process import listening
 from kosmoscope.types import ImageInfo
 from server_process import LONG, PHOTOS, Gate, inside, metric, pocket, until
 
-B64 = base64.b64encode((PHOTOS / "china.jpg").read_bytes()).decode()
+CHINA = (PHOTOS / "china.jpg").read_bytes()
+B64 = base64.b64encode(CHINA).decode()
 BODY: dict[str, Any] = {"image": B64}
 LONG_BODY: dict[str, Any] = {**BODY, "options": LONG}
 
@@ -105,6 +106,22 @@ def test_requests_join_a_batch_that_is_under_way(gate: Gate) -> None:
         for question, answer in zip(questions, said, strict=True):
             assert answer["token_ids"] == list(scope.ask(image, question, **options).token_ids)
         assert gate.began < sum(s["timing"]["new_tokens"] for s in said)
+
+
+def test_a_picture_is_told_of_once_it_can_be_asked_about_again(gate: Gate) -> None:
+    with inside() as (desk, url), httpx.Client(base_url=url, timeout=120) as client:
+        with client.stream("POST", "/api/v1/describe", json={**BODY, "stream": True}) as answer:
+            gate.wait_for(1)  # the pass that reads it with the question
+            assert len(desk.cache) == 0
+            gate.let(1)
+            lines = answer.iter_lines()
+            assert next(lines) == "event: picture"
+            id = json.loads(next(lines).removeprefix("data: "))["picture_id"]
+            assert desk.cache.get(id) is not None
+            gate.open()
+            assert "event: result" in list(lines)
+        again = client.post("/api/v1/describe", json={"picture_id": id})
+        assert again.json()["token_ids"] == list(pocket().describe(CHINA).token_ids)
 
 
 OUT_SOON: dict[str, Any] = {"timeout": 0.3}

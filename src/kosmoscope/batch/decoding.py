@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +19,6 @@ from kosmoscope.types import ImageInfo
 
 Keep = Callable[[Picture], object]
 """Called on a decoding thread with each decoded picture; what it returns comes with the result."""
-
-_SPARE = 1.5
-"""How much larger than the model's input a JPEG that is decoded at reduced size stays."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +69,7 @@ def decode(
         data = _read(source, limits)
         sha256 = hashlib.sha256(data).hexdigest()
         picture = read_image(
-            data, name=source.path, limits=limits, at_least_wh=_enough(spec, tiles)
+            data, name=source.path, limits=limits, at_least_wh=spec.enough_wh(max(tiles, 1))
         )
         # What is kept is for people to look at. The model sees the same with and without it.
         whole = picture
@@ -84,7 +80,7 @@ def decode(
     pixels = pixel_tensor(picture.rgb, spec)
     seconds = time.perf_counter() - began
     kept = None if keep is None else keep(whole)
-    rgb = _no_larger(picture.rgb, max(_enough(spec, tiles))) if tiles else None
+    rgb = _no_larger(picture.rgb, max(spec.enough_wh(tiles))) if tiles else None
     return Decoded(source, sha256, picture.info, pixels, seconds, kept, rgb)
 
 
@@ -98,13 +94,6 @@ def content_sha(source: Source, limits: Limits) -> bytes | None:
 
 def _read(source: Source, limits: Limits) -> bytes:
     return contents(source.stream or source.path, source.path, limits)[1]
-
-
-def _enough(spec: PixelSpec, tiles: int = 0) -> tuple[int, int]:
-    """Width and height from which a picture loses nothing that the model would be shown, or
-    shown of one of so many tiles a side."""
-    width, height = (side * max(tiles, 1) for side in spec.size_wh)
-    return math.ceil(_SPARE * width), math.ceil(_SPARE * height)
 
 
 def _no_larger(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

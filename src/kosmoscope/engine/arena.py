@@ -76,6 +76,11 @@ class Arena:
         """Return keys and values of the first P slots, for each layer (heads, P, head width)."""
         return [k[0, :, :count] for k in self.keys], [v[0, :, :count] for v in self.values]
 
+    def copies(self, slots: Slots) -> tuple[Float, Float]:
+        """Return keys and values of some slots, float32 (layers, heads, P, head width)."""
+        keys = np.stack([k[0][:, slots] for k in self.keys])
+        return keys, np.stack([v[0][:, slots] for v in self.values])
+
     def keep(self, live: NDArray[np.bool_]) -> Slots:
         """Drop the slots that are not marked, closing the gaps.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +65,8 @@ class Batch:
         self._branches: list[Branch] = []
         self._unread: set[int] = set()
         """Texts of whose prompts nothing is known yet."""
+        self._keep: dict[int, Callable[[Prefix], object]] = {}
+        """Who wants what those will know of their pictures."""
         self._placed: weakref.WeakKeyDictionary[Prefix, Slots] = weakref.WeakKeyDictionary()
         """Where pictures' prefixes lie that some text under way begins with."""
         self._searches: list[tuple[int, Generator[None, None, beam.Found]]] = []
@@ -76,11 +78,17 @@ class Batch:
         """How many texts are under way."""
         return len(self._branches) + len(self._searches)
 
-    def insert(self, request: Request) -> int:
+    def insert(self, request: Request, keep: Callable[[Prefix], object] | None = None) -> int:
         """Let a text join; it is part of the next pass.
 
         A picture's keys and values are copied: once this returns, the batch holds no picture.
         (A beam search holds its own until it has begun.)
+
+        Args:
+            request: the text.
+            keep: called with what the decoder keeps of a picture that was only looked at, once
+                the prompt that begins with it is read: another prompt need not read it again. Not
+                called by a beam search, nor where the text leaves before.
 
         Returns:
             the number that its tokens carry as `Token.request`: 0, 1 and so on.
@@ -96,6 +104,8 @@ class Batch:
             self._searches.append((index, steps))
         else:
             self._branches.append(self._branch(index, request))
+            if keep and index in self._unread and self._engine.begins_with_picture(request.prompt):
+                self._keep[index] = keep
             self._alone = len(self._branches) == 1
         self._next += 1
         self.clock.prefill += time.perf_counter() - began
@@ -108,6 +118,7 @@ class Batch:
             if number == index:
                 steps.close()
         self._searches = [(number, s) for number, s in self._searches if number != index]
+        self._keep.pop(index, None)
         self._left()
 
     def step(self) -> list[Token]:
@@ -178,6 +189,9 @@ class Batch:
             for branch, seen in zip(branches, slots, strict=True):
                 branch.slots = seen
         self._unread -= {b.index for b in branches}
+        for branch in branches:
+            if keep := self._keep.pop(branch.index, None):
+                keep(self._prefix(branch))
         grammars = [(b.grammar, s) if b.grammar and s else None for b in branches for s in b.states]
         scored = score_rows(self._engine, hidden, grammars)
         produced: list[Token] = []
@@ -203,6 +217,13 @@ class Batch:
         if len(self._unread) == 1:
             self._scratch = None
         return hidden
+
+    def _prefix(self, branch: Branch) -> Prefix:
+        """Return what is known of the picture that a text begins with; others may share it."""
+        slots = branch.slots[: len(self._engine.prefix_ids)]
+        prefix = Prefix(*self._opened().arena.copies(slots))
+        self._placed[prefix] = slots
+        return prefix
 
     def _guess(self, branch: Branch) -> None:
         """Let tokens ride along where the pass has room for them.

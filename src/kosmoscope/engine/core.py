@@ -158,6 +158,16 @@ class Engine:
         places = [pad if i == pad else pad + 1 + start + n for n, i in enumerate(ids)]
         return rows + self._positions(max(places))[places]
 
+    def begins_with_picture(self, prompt: PromptIds) -> bool:
+        """Whether a prompt goes on behind `prefix_ids`, of which a picture's `Prefix` is kept."""
+        prefix = self.prefix_ids
+        return (
+            bool(prompt.pictures)
+            and prompt.pictures[0][0] == 2
+            and prompt.ids[: len(prefix)] == prefix
+            and len(prompt.ids) > len(prefix)
+        )
+
     def prompt_rows(self, prompt: PromptIds) -> tuple[Prefix | None, Float]:
         """Return what must still be computed of a prompt.
 
@@ -178,15 +188,8 @@ class Engine:
         if len(prompt.ids) >= limit:
             raise PromptError(f"the prompt has {len(prompt.ids)} tokens; the model reads {limit}")
         known, first = 0, None
-        prefix = self.prefix_ids
-        if (
-            prompt.pictures
-            and prompt.pictures[0][1].prefix is not None
-            and prompt.pictures[0][0] == 2
-            and prompt.ids[: len(prefix)] == prefix
-            and len(prompt.ids) > len(prefix)
-        ):
-            known, first = len(prefix), prompt.pictures[0][1].prefix
+        if self.begins_with_picture(prompt) and prompt.pictures[0][1].prefix is not None:
+            known, first = len(self.prefix_ids), prompt.pictures[0][1].prefix
         rows = self.embed(prompt.ids[known:], known)
         for start, picture in prompt.pictures[1 if known else 0 :]:
             self._insert(rows, picture.embeddings, start, known)

@@ -26,7 +26,8 @@ def srgb_image(im: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Im
         notes: gets a line for what was ignored.
 
     Returns:
-        The picture, and the alpha that is in it by now (mode L); None where all is opaque.
+        The picture, which may be `im` itself, and the alpha that is in it by now (mode L); None
+        where all is opaque.
 
     Raises:
         ValueError: pixels that mean nothing (floats of which none is finite, an unknown mode).
@@ -86,7 +87,8 @@ def _apply_profile(im: Image.Image, profile: object, notes: list[str]) -> Image.
                 return _transform(im, parsed)
         except (ImageCms.PyCMSError, OSError, ImportError, ValueError, TypeError):
             notes.append("unusable ICC profile ignored")
-    return im.convert("RGB")
+    # Converting what is RGB already would copy it, for a fifth of the time of reading a photo.
+    return im if im.mode == "RGB" else im.convert("RGB")
 
 
 def _transform(im: Image.Image, profile: Any) -> Image.Image:

@@ -297,7 +297,7 @@ def _picture(
     notes: list[str],
     alpha: bool,
 ) -> Picture:
-    rgb, shows = np.array(image, dtype=np.uint8), plane is not None
+    rgb, shows = np.asarray(image), plane is not None
     rgb.setflags(write=False)
     kept = np.array(plane, dtype=np.uint8) if alpha and shows else None
     if kept is not None:

@@ -17,6 +17,7 @@ drawing     annotated pictures
 website     the page at /, of the files in page/
 streaming   answers piece by piece
 schema      the OpenAPI document's types
+unread      what becomes of a body that nobody reads
 door        tokens, room, the access log
 app         the routes, put together
 metrics     what is counted

@@ -17,7 +17,7 @@ from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.fetching import Fetcher
 from kosmoscope.server.labelstudio_files import LabelStudioFiles
 from kosmoscope.server.metrics import Metrics
-from kosmoscope.server.pictures import Cache, Shown, content_id, decoded, read_shown, url_of
+from kosmoscope.server.pictures import Cache, Shown, file_of, read_shown, url_of
 from kosmoscope.server.settings import Settings
 from kosmoscope.server.worker import Done, Failed, Job, Looked, Said, Worker
 
@@ -51,12 +51,14 @@ class Desk:
         )  # fmt: skip
         # Pictures decoded and drawn at once: each may take a few hundred megabytes meanwhile.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="kosmoscope-pictures")
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="kosmoscope-files")
         self._fetching = ThreadPoolExecutor(4, thread_name_prefix="kosmoscope-fetching")
 
     def close(self) -> None:
         """End all threads."""
         self.worker.stop()
         self._threads.shutdown()
+        self._hashing.shutdown()
         self._fetching.shutdown(wait=False, cancel_futures=True)
 
     def model(self) -> Scope:
@@ -96,20 +98,19 @@ class Desk:
                 raise RefusedError(404, "no picture with this picture_id is kept; send it again")
             return found
         assert image is not None
-        data = image if isinstance(image, bytes) else await self._file(image)
-        id = content_id(data)
+        url = url_of(image) if isinstance(image, str) else None
+        if url is not None:
+            if self.fetcher is None:
+                raise RefusedError(
+                    422, "addresses are not fetched by this server; send the picture"
+                )
+            image = await self.fetched(self.fetcher.fetch, url)
+        # In a thread of their own: a picture that is kept must not wait for others' decoding.
+        data, id = await asyncio.get_running_loop().run_in_executor(self._hashing, file_of, image)
         kept = self.cache.get(id)
         if kept is not None:
             return kept
         return await self.aside(read_shown, data, id, self.model())
-
-    async def _file(self, text: str) -> bytes:
-        url = url_of(text)
-        if url is None:
-            return decoded(text)
-        if self.fetcher is None:
-            raise RefusedError(422, "addresses are not fetched by this server; send the picture")
-        return await self.fetched(self.fetcher.fetch, url)
 
     def check(self, ask: Ask) -> None:
         """Raise what asking would raise, before anything is promised."""

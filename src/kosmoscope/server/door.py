@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kosmoscope.server.desk import Desk
 from kosmoscope.server.failures import RefusedError, error_response
 from kosmoscope.server.settings import Settings
+from kosmoscope.server.unread import Lingering, goes_on
+from kosmoscope.server.worker import TOO_MANY
 
 access = logging.getLogger("kosmoscope.access")
 _OPEN = re.compile(r"(/v1)?/health$")
@@ -48,8 +50,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
         began = time.perf_counter()
+        ends = Lingering(receive, send, self._desk.settings.max_body_mb * 2**20)
+        request = Request(scope, ends.receive)
         id = uuid.uuid4().hex[:16]
         status, size = 499, 0  # nobody was there to be answered
 
@@ -59,9 +62,11 @@ class Door:
                 status = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", id.encode())]
                 message = {**message, "headers": headers}
+                if status == TOO_MANY:
+                    self._desk.metrics.refusals.observe(time.perf_counter() - began)
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
-            await send(message)
+            await ends.send(message)
 
         admitted = False
         try:
@@ -69,9 +74,11 @@ class Door:
             if request.method == "POST" and _RUNS_MODEL.match(request.scope["path"]):
                 self._desk.worker.admit()
                 admitted = True
-            await self._app(scope, receive, noted)
+            await self._app(scope, ends.receive, noted)
         except RefusedError as e:
-            await error_response(request.scope["path"], e)(scope, receive, noted)
+            if not goes_on(request.headers):
+                e.headers["Connection"] = "close"
+            await error_response(request.scope["path"], e)(scope, ends.receive, noted)
         finally:
             if admitted:
                 self._desk.worker.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+_MOMENTS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -32,6 +33,14 @@ class Metrics:
         self.first_token = Histogram(
             "kosmoscope_first_token_seconds", "From the queue to the first token.",
             registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.refusals = Histogram(
+            "kosmoscope_refusal_seconds", "From a request's head to that of its answer 429.",
+            registry=registry, buckets=_MOMENTS,
+        )  # fmt: skip
+        self.lag = Histogram(
+            "kosmoscope_loop_lag_seconds", "How late the event loop is, ten times a second.",
+            registry=registry, buckets=_MOMENTS,
         )  # fmt: skip
         self.stages = Counter(
             "kosmoscope_stage_seconds", "Seconds by stage.", ["stage"], registry=registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
@@ -214,9 +215,14 @@ async def _segment(desk: Desk, request: Request, body: Segment) -> Response:
     if format != "json":
         picture = await desk.aside(_painted, found, shown, format, desk.model())
         return Response(picture, media_type=MEDIA_TYPES[format], headers=headers)
+    content = await desk.aside(_segments, found, shown)
+    return Response(content, media_type="application/json", headers=headers)
+
+
+def _segments(found: Segmentation, shown: Shown) -> str:
     by_label = [hexadecimal(colour) for colour in segment_colours(found)]
     content = {**found.to_dict(), "picture_id": shown.id, "colours": by_label}
-    return JSONResponse(content, headers=headers)
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _segmented(description: Description, shown: Shown, body: Segment, scope: Scope) -> Segmentation:

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -88,6 +89,10 @@ def listening(settings: Settings) -> socket.socket:
         raise OptionError(f"cannot listen on {where}: {e.strerror or e}") from e
 
 
+_TICK_S = 0.1
+"""How long uvicorn sleeps between two ticks."""
+
+
 class _Server(uvicorn.Server):
     """Goes on answering what was let in after the first signal; the second ends it at once."""
 
@@ -95,6 +100,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._desk, self._say = desk, say
         self._told = False
+        self._ticked: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Begin to drain, in the middle of whatever the main thread does: no lock is taken."""
@@ -105,11 +111,16 @@ class _Server(uvicorn.Server):
         self._desk.worker.state = "draining"
 
     async def on_tick(self, counter: int) -> bool:
-        """Say when the model is there; end when it cannot be, or when all is answered."""
+        """Say when the model is there; end when it cannot be, or all is answered; note the lag."""
         worker = self._desk.worker
+        now = time.perf_counter()
+        if self._ticked is not None:
+            self._desk.metrics.lag.observe(max(0.0, now - self._ticked - _TICK_S))
         if worker.state == "ready" and not self._told:
             self._told = True
             self._say(f"{worker.model().model} is ready")
         if worker.state == "failed" or (worker.state == "draining" and not worker.admitted):
             self.should_exit = True
-        return await super().on_tick(counter)
+        over = await super().on_tick(counter)
+        self._ticked = time.perf_counter()
+        return over

@@ -8,11 +8,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from kosmoscope.engine.batch import Batch, Clock
 from kosmoscope.engine.branch import Token
+from kosmoscope.engine.core import Prefix
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.prompts import Prompt
 from kosmoscope.results import Description
@@ -23,6 +25,7 @@ from kosmoscope.server.pictures import Cache, Shown
 from kosmoscope.telling import EntityFound, Finished, Telling, TextDelta
 
 State = Literal["loading", "ready", "draining", "failed", "stopped"]
+TOO_MANY = 429
 _log = logging.getLogger("kosmoscope.server")
 
 
@@ -119,7 +122,9 @@ class Worker:
         with self._changed:
             self.model()
             if self._admitted >= self._most:
-                raise RefusedError(429, "too many requests; try again later", {"Retry-After": "1"})
+                raise RefusedError(
+                    TOO_MANY, "too many requests; try again later", {"Retry-After": "1"}
+                )
             self._admitted += 1
             self._metrics.admitted.set(self._admitted)
 
@@ -230,33 +235,59 @@ class Worker:
                 self._metrics.cancelled.inc()
                 continue
             try:
-                image, kept = self._look(scope, job.shown)
+                image, kept = self._look(scope, job)
                 looked = not kept
-                job.tell(Looked(image, kept))
                 if job.ask is None:
+                    job.tell(Looked(image, kept))
                     continue
                 request, telling = scope.prepare(job.ask(image), job.options)
-                number = batch.insert(request)
+                begin = partial(self._begin, job, image, telling, kept)
+                read_first = image.state.prefix is None and scope.engine.begins_with_picture(
+                    request.prompt
+                )
+                number = batch.insert(request, begin if read_first else None)
             except Exception as e:  # noqa: BLE001 (it is told to whom it concerns)
                 job.tell(Failed(e))
                 continue
             running[number] = _Running(job, telling, time.perf_counter(), batch.clock.passes)
-            if job.piecewise:
-                for event in telling.begin():
-                    _tell(job, event)
+            if not read_first:
+                begin()
 
-    def _look(self, scope: Scope, shown: Shown) -> tuple[EncodedImage, bool]:
-        kept = self._cache.get(shown.id) or shown
+    def _begin(
+        self,
+        job: Job,
+        image: EncodedImage,
+        telling: Telling,
+        kept: bool,
+        prefix: Prefix | None = None,
+    ) -> None:
+        """Tell that a picture was looked at, once whoever is told can ask about it again."""
+        if prefix is not None:
+            self._keep(job.shown, replace(image, state=replace(image.state, prefix=prefix)))
+        job.tell(Looked(image, kept))
+        if job.piecewise:
+            for event in telling.begin():
+                _tell(job, event)
+
+    def _look(self, scope: Scope, job: Job) -> tuple[EncodedImage, bool]:
+        kept = self._cache.get(job.shown.id) or job.shown
         if kept.encoded is not None:
             self._metrics.hits.inc()
             return kept.encoded, True
         self._metrics.misses.inc()
-        image = shown.encode(scope)
-        self._cache.keep(shown, image)
-        self._metrics.cached.set(self._cache.bytes)
+        # The pass that reads the prompt reads the picture too, and says then what to keep of it;
+        # beams read it in passes of their own.
+        once = job.ask is not None and job.options.num_beams == 1
+        image = job.shown.encode(scope, once=once)
+        if not once:
+            self._keep(job.shown, image)
         self._metrics.stages.labels("preprocess").inc(image.timing.preprocess)
         self._metrics.stages.labels("encode").inc(image.timing.encode)
         return image, False
+
+    def _keep(self, shown: Shown, image: EncodedImage) -> None:
+        self._cache.keep(shown, image)
+        self._metrics.cached.set(self._cache.bytes)
 
     def _hand_out(self, batch: Batch, tokens: list[Token], running: dict[int, _Running]) -> None:
         now = time.perf_counter()
