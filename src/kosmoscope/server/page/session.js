@@ -1,5 +1,7 @@
 // The pictures of this visit and what was said of them; nothing outlives the tab.
 
+import { readResult } from "./result.js";
+
 let count = 0;
 
 // The size as it is shown, upright; null where this browser cannot show the file.
@@ -14,17 +16,35 @@ async function measured(url) {
   return { width: image.naturalWidth, height: image.naturalHeight };
 }
 
+// `id`: what the server knows it by; `file`: null where it came from there.
+function numbered(picture) {
+  count += 1;
+  return { number: count, href: "", problem: "", entries: [], at: -1, box: null, ...picture };
+}
+
 export async function makePicture(file, name) {
   const url = URL.createObjectURL(file);
   const size = await measured(url);
   if (!size) URL.revokeObjectURL(url);
-  count += 1;
-  return {
-    number: count, file, name, id: "", // `id`: what the server knows it by
-    thumb: size ? url : "", href: "", problem: "This browser has no way to show it. The model may read it all the same.",
+  return numbered({
+    file, name, id: "",
+    thumb: size ? url : "", problem: "This browser has no way to show it. The model may read it all the same.",
     width: size?.width ?? 4, height: size?.height ?? 3,
-    entries: [], at: -1, box: null,
-  };
+  });
+}
+
+// A picture that a search found, with what was said of it before; `evidence`: its boxes, a Set.
+export function foundPicture({ id, name, width, height, evidence }, thumb, descriptions) {
+  const [near, boxes] = [(a, b) => Math.abs(a - b) < 1e-3, [...evidence.boxes]];
+  const speaks = (box) => boxes.some((one) => ["x1", "y1", "x2", "y2"].every((side) => near(one[side], box[side])));
+  const entries = descriptions.map(({ task, ...result }) => {
+    const read = readResult(result);
+    const several = descriptions.length > 1 ? `, ${task}` : "";
+    return { ...makeEntry({ verb: "found", fields: { task }, title: `Described before${several}` }), busy: false, ...read,
+      notes: [...read.notes, `By ${result.model}, when the folder was described.`],
+      evidence: new Set(read.entities.flatMap((entity) => entity.boxes.filter(speaks))) };
+  });
+  return numbered({ id, file: null, name, thumb, width, height, entries, at: 0 });
 }
 
 // What is asked: the server's verb and fields, and how people call it.

@@ -51,7 +51,7 @@ export class View {
     const { frame, entry, look, picture } = this;
     // Of a picture that this browser cannot show it is known with the first answer.
     for (const node of [this.place, frame]) node.style.setProperty("--ratio", String(picture.width / picture.height));
-    frame.querySelector("svg.boxes").replaceWith(overlay(entry, look));
+    frame.querySelector("svg.boxes").replaceWith(overlay(entry, look, entry.evidence));
     frame.querySelector("img")?.setAttribute("alt", entry.caption || picture.name);
     frame.classList.toggle("busy", Boolean(entry.busy));
     frame.classList.toggle("given", entry.verb === "refer"); // the answer has the box
