@@ -230,7 +230,7 @@ class Index:
         with contextlib.closing(Results(self.folder)) as results:
             found = []
             for hit in hits:
-                line = results.line_at(hit.records[0][1])
+                line = results.line_of(hit.source, hit.records[0][1])
                 image = results.description(line).image
                 path = results.open_path(line, folder)
                 found.append(PictureFile(replace(image, path=path), line.content))

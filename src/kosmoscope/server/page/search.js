@@ -76,10 +76,9 @@ export class Search {
   enter() {
     history.pushState(null, "", this.address());
     this.show(true);
-    $("query").focus();
+    if (!this.hits.last) $("query").focus();
   }
 
-  // `at`: what is to be seen instead.
   leave() {
     if (!this.shown) return;
     history.pushState(null, "", location.pathname);

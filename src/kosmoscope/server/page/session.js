@@ -2,6 +2,9 @@
 
 import { readResult } from "./result.js";
 
+const CELL = 1 / 32; // of the model's grid: an index may know a box's place within it
+const SIDES = ["x1", "y1", "x2", "y2"];
+
 let count = 0;
 
 // The size as it is shown, upright; null where this browser cannot show the file.
@@ -35,14 +38,14 @@ export async function makePicture(file, name) {
 
 // A picture that a search found, with what was said of it before; `evidence`: its boxes, a Set.
 export function foundPicture({ id, name, width, height, evidence }, thumb, descriptions) {
-  const [near, boxes] = [(a, b) => Math.abs(a - b) < 1e-3, [...evidence.boxes]];
-  const speaks = (box) => boxes.some((one) => ["x1", "y1", "x2", "y2"].every((side) => near(one[side], box[side])));
+  const speaks = (entity, box) => [...evidence.entities].some(({ phrase, boxes }) => phrase === entity.phrase
+    && boxes.some((one) => SIDES.every((side) => Math.abs(one[side] - box[side]) <= CELL)));
   const entries = descriptions.map(({ task, ...result }) => {
     const read = readResult(result);
     const several = descriptions.length > 1 ? `, ${task}` : "";
     return { ...makeEntry({ verb: "found", fields: { task }, title: `Described before${several}` }), busy: false, ...read,
       notes: [...read.notes, `By ${result.model}, when the folder was described.`],
-      evidence: new Set(read.entities.flatMap((entity) => entity.boxes.filter(speaks))) };
+      evidence: new Set(read.entities.flatMap((entity) => entity.boxes.filter((box) => speaks(entity, box)))) };
   });
   return numbered({ id, file: null, name, thumb, width, height, entries, at: 0 });
 }
