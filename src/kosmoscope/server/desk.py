@@ -16,6 +16,7 @@ from kosmoscope.scope import EncodedImage, Scope
 from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.fetching import Fetcher
 from kosmoscope.server.labelstudio_files import LabelStudioFiles
+from kosmoscope.server.labelstudio_pointing import Pointing
 from kosmoscope.server.library import Library
 from kosmoscope.server.metrics import Metrics
 from kosmoscope.server.pictures import Cache, Shown, content_id, decoded, read_shown, url_of
@@ -50,6 +51,7 @@ class Desk:
             settings.label_studio_url, settings.label_studio_key, settings.max_body_mb * 2**20,
             self.fetcher,
         )  # fmt: skip
+        self.pointing = Pointing(settings.segmenter)
         self.library = Library(settings.results, settings.max_body_mb * 2**20)
         # Pictures decoded and drawn at once: each may take a few hundred megabytes meanwhile.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="kosmoscope-pictures")
