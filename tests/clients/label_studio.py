@@ -96,6 +96,6 @@ for result in [*results, *pointed]:
                 assert (pixels == pixels[:, :1]).all()
                 strokes.append([item["value"]["brushlabels"], int((pixels[:, 0] == 255).sum())])
 print(json.dumps({
-    "health": health, "setup": setup, "results": results, "typed": typed, "errors": errors, "pointed": pointed,
-    "strokes": strokes, "needs": sorted(sample),
+    "health": health, "setup": setup, "results": results, "typed": typed, "errors": errors,
+    "pointed": pointed, "strokes": strokes, "needs": sorted(sample),
 }))  # fmt: skip
