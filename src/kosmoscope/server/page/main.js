@@ -10,7 +10,7 @@ import { readLabels } from "./labels.js";
 import { link } from "./phrases.js";
 import { copy, jsonOf, save } from "./saving.js";
 import { Search } from "./search.js";
-import { WISHES, answered, foundPicture, makeEntry, makePicture } from "./session.js";
+import { WISHES, answered, foundPicture, makeEntry, makePicture, measure } from "./session.js";
 import { darkSystem, setTheme, storedTheme, toggleTheme } from "./theme.js";
 import { View } from "./view.js";
 import { percent, plural } from "./words.js";
@@ -199,10 +199,14 @@ async function label() {
 async function take(file, name) {
   refuse("");
   stop();
-  const picture = await makePicture(file, name);
+  const picture = makePicture(file, name);
   pictures.push(picture);
   lookAt(picture);
-  await wish(WISHES.brief());
+  const answer = wish(WISHES.brief()); // on its way while the browser reads the file, too
+  await measure(picture);
+  view.forget(picture);
+  if (picture === current) showAll();
+  await answer;
 }
 
 function lookAt(picture) {

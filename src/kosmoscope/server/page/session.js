@@ -7,16 +7,14 @@ const SIDES = ["x1", "y1", "x2", "y2"];
 
 let count = 0;
 
-// The size as it is shown, upright; null where this browser cannot show the file.
-async function measured(url) {
-  const image = new Image();
-  image.src = url;
-  try {
-    await image.decode();
-  } catch {
-    return null;
-  }
-  return { width: image.naturalWidth, height: image.naturalHeight };
+// The size as it is shown, upright; null where this browser cannot show the file. Nothing is decoded yet.
+function sizeOf(url) {
+  return new Promise((done) => {
+    const image = new Image();
+    image.onload = () => done({ width: image.naturalWidth, height: image.naturalHeight });
+    image.onerror = () => done(null);
+    image.src = url;
+  });
 }
 
 // `id`: what the server knows it by; `file`: null where it came from there.
@@ -25,15 +23,21 @@ function numbered(picture) {
   return { number: count, href: "", problem: "", entries: [], at: -1, box: null, ...picture };
 }
 
-export async function makePicture(file, name) {
-  const url = URL.createObjectURL(file);
-  const size = await measured(url);
-  if (!size) URL.revokeObjectURL(url);
-  return numbered({
-    file, name, id: "",
-    thumb: size ? url : "", problem: "This browser has no way to show it. The model may read it all the same.",
-    width: size?.width ?? 4, height: size?.height ?? 3,
-  });
+// At once, so that it can be asked about; `measure` then says how it is shown.
+export function makePicture(file, name) {
+  return numbered({ file, name, id: "", thumb: "", width: 0, height: 0 });
+}
+
+export async function measure(picture) {
+  const url = URL.createObjectURL(picture.file);
+  const size = await sizeOf(url);
+  if (size) Object.assign(picture, size, { thumb: url });
+  else {
+    URL.revokeObjectURL(url);
+    picture.problem = "This browser has no way to show it. The model may read it all the same.";
+    // The answer may have come first, and says how large it is.
+    if (!picture.width) Object.assign(picture, { width: 4, height: 3 });
+  }
 }
 
 // A picture that a search found, with what was said of it before; `evidence`: its boxes, a Set.
