@@ -61,10 +61,28 @@ STAGES = ("sent", "read by the server", "first text", "answered", "all boxes")
 SHOWN = "return document.querySelector('.thumb[aria-current]')?.title"
 
 
+CLI = [sys.executable, "-m", "kosmoscope.cli"]
+HITS_SHOWN = """
+const images = [...document.querySelectorAll('#hits img')];
+return images.length === 2 && images.every((image) => image.naturalWidth > 1);
+"""
+QUESTION = "a dog or a mountain above grass"
+
+
 @contextmanager
-def serving() -> Iterator[str]:
+def described() -> Iterator[Path]:
+    """Describe the sample photos; yields the folder of results, with an index."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        command = [*CLI, "describe", str(PHOTOS), "-o", str(out), "--model", "pocket", "--index"]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        yield out
+
+
+@contextmanager
+def serving(results: Path) -> Iterator[str]:
     """Run a server with pocket; yields its address."""
-    command = [sys.executable, "-m", "kosmoscope.cli", "serve", "--port", "0", "--model", "pocket"]
+    command = [*CLI, "serve", "--port", "0", "--model", "pocket", "--results", str(results)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     try:
@@ -152,7 +170,9 @@ def times(driver: Any, url: str, rounds: int) -> None:
                 visit.until(lambda: driver.execute_script(TIMES))
                 for name, spent in driver.execute_script(TIMES).items():
                     found[name].append(spent)
-    print(f"milliseconds from a drop, {rounds} times {len(found['sent']) // rounds} photos: p50, p95")
+    print(
+        f"milliseconds from a drop, {rounds} times {len(found['sent']) // rounds} photos: p50, p95"
+    )
     for name, spent in found.items():
         p95 = statistics.quantiles(spent, n=20, method="inclusive")[-1]
         print(f"{name}: {statistics.median(spent):.0f}, {p95:.0f}")
@@ -161,7 +181,7 @@ def times(driver: Any, url: str, rounds: int) -> None:
 def images(driver: Any, url: str, folder: Path) -> None:
     """Write the pictures of docs/server.md."""
     scheme = "Emulation.setEmulatedMedia"
-    for name in ("light", "dark", "phone"):
+    for name in ("light", "search", "dark", "phone"):
         value = "dark" if name == "dark" else "light"
         features = [
             {"name": "prefers-color-scheme", "value": value},
@@ -172,6 +192,12 @@ def images(driver: Any, url: str, folder: Path) -> None:
             size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         visit = Visit(driver, url)
+        if name == "search":
+            visit.one("#search-open").click()
+            visit.one("#query").send_keys(QUESTION)
+            visit.until(lambda: driver.execute_script(HITS_SHOWN))
+            visit.picture(folder / "page-search.jpg")
+            continue
         if name == "light":
             visit.show(MOUNTAIN)
         visit.show(MOUNTAIN if name == "dark" else DOGS)
@@ -201,7 +227,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     print(describe())
-    with serving() as url, browsing() as driver:
+    with described() as results, serving(results) as url, browsing() as driver:
         times(driver, url, args.rounds)
         if args.images:
             images(driver, url, args.images)
