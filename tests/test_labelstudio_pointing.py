@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cli_runner import POCKET, one_error, run
 from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.labelstudio_config import read_config
 from kosmoscope.server.labelstudio_pointing import Pointed, answering, read_pointed
@@ -151,3 +152,9 @@ def test_each_shape_answers_a_click_and_no_model_is_asked() -> None:
         refused = predict(url, config("BrushLabels"), click(positive=False))
         assert refused.status_code == 422
         assert "expected a click on the thing" in refused.json()["detail"]
+
+
+def test_a_segmenter_that_is_not_there_is_refused_at_the_start() -> None:
+    said = one_error(run("serve", "--port", "0", *POCKET, "--segmenter", "none"), 1)
+    assert "'none'" in said
+    assert "classical" in said

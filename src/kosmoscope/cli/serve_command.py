@@ -84,7 +84,7 @@ def serve(
         typer.Option(
             "--results",
             metavar="OUT",
-            help="A folder of `describe -o` with an index, for the page's search and /api/v1/search.",
+            help="A folder of `describe -o` with an index, to search: the page, /api/v1/search.",
         ),
     ] = None,
     texts: Annotated[

@@ -139,10 +139,9 @@ class Library:
 
 
 def _shown(hit: Hit, file: PictureFile | None) -> dict[str, Any]:
-    known = file is not None and file.sha256
     phrases = [p for sight in hit.evidence for p in (sight.phrase, sight.other_phrase) if p]
     return {
-        "picture_id": file.sha256[:ID_LENGTH] if file is not None and known else None,
+        "picture_id": file.sha256[:ID_LENGTH] if file is not None and file.sha256 else None,
         "width": None if file is None else file.image.width,
         "height": None if file is None else file.image.height,
         "colours": colours(phrases),
