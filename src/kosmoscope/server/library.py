@@ -1,6 +1,6 @@
 """The folder of results that a server was given: its index, and the pictures of its answers.
 
-No client names a file here. A picture is known by its content (`pictures.content_id`), once it was
+No client names a file here. A picture is known by its content (as if it had been sent), once it was
 in an answer, and what is read must be the very content that was described.
 """
 
@@ -19,7 +19,7 @@ from kosmoscope.images import Limits
 from kosmoscope.images.sources import contents
 from kosmoscope.server.drawing import colours
 from kosmoscope.server.failures import RefusedError
-from kosmoscope.server.pictures import ID_LENGTH, NAME
+from kosmoscope.server.pictures import NAME
 
 if TYPE_CHECKING:
     from kosmoscope.results import Description
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 10_000
 """Pictures of answers, the latest."""
+_ID_LENGTH = 32
+"""Of a hash's digits: that of pictures that are sent, so that one found is the same to the verbs."""
 CHANGED = "the results changed since the index was made; run `kosmoscope index` again"
 
 
@@ -125,7 +127,7 @@ class Library:
         for hit, file in zip(hits, index.files(hits), strict=True):
             if file.sha256:
                 with self._lock:
-                    id = file.sha256[:ID_LENGTH]
+                    id = file.sha256[:_ID_LENGTH]
                     self._answered[id] = replace(hit, evidence=()), file
                     self._answered.move_to_end(id)
                     while len(self._answered) > REMEMBERED:
@@ -141,7 +143,7 @@ class Library:
 def _shown(hit: Hit, file: PictureFile | None) -> dict[str, Any]:
     phrases = [p for sight in hit.evidence for p in (sight.phrase, sight.other_phrase) if p]
     return {
-        "picture_id": file.sha256[:ID_LENGTH] if file is not None and file.sha256 else None,
+        "picture_id": file.sha256[:_ID_LENGTH] if file is not None and file.sha256 else None,
         "width": None if file is None else file.image.width,
         "height": None if file is None else file.image.height,
         "colours": colours(phrases),

@@ -22,7 +22,7 @@ from kosmoscope.types import ImageInfo, Timing
 
 NAME = "<picture>"
 """What results call a picture: it has no path here."""
-ID_LENGTH = 32
+_ID_LENGTH = 32
 _DATA_URI = re.compile(r"\s*data:[^,]*,", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 
@@ -75,7 +75,7 @@ def read_shown(data: bytes, id: str, scope: Scope) -> Shown:
 
 def content_id(data: bytes) -> str:
     """Return what a picture's file is known by."""
-    return hashlib.sha256(data).hexdigest()[:ID_LENGTH]
+    return hashlib.sha256(data).hexdigest()[:_ID_LENGTH]
 
 
 def url_of(text: str) -> str | None:
