@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REMEMBERED = 10_000
 """Pictures of answers, the latest."""
 _ID_LENGTH = 32
-"""Of a hash's digits: that of pictures that are sent, so that one found is the same to the verbs."""
+"""Digits of a hash, as of pictures that are sent: one that was found is the same to the verbs."""
 CHANGED = "the results changed since the index was made; run `kosmoscope index` again"
 
 
