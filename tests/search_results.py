@@ -35,10 +35,17 @@ def described(path: str, things: Sequence[Thing], size: tuple[int, int] = SIZE) 
 
 
 def line(
-    path: str, things: Sequence[Thing], *, task: str = "brief", content: str = "", base: str = ""
+    path: str,
+    things: Sequence[Thing],
+    *,
+    task: str = "brief",
+    content: str | bytes = "",
+    base: str = "",
 ) -> bytes:
     """Return a record of results.jsonl."""
-    sha = hashlib.sha256((content or path).encode("utf-8", "surrogateescape")).hexdigest()
+    if not isinstance(content, bytes):
+        content = (content or path).encode("utf-8", "surrogateescape")
+    sha = hashlib.sha256(content).hexdigest()
     return json_line(
         {
             "id": f"{sha[:16]}-{task}",

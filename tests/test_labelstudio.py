@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from client_programs import answer_of
 from kosmoscope.errors import OptionError
 from kosmoscope.export.labelstudio_regions import rectangle_value
+from kosmoscope.segment.protocol import BoxPrompt
+from kosmoscope.segment.run import load_segmenter
 from kosmoscope.server.labelstudio_config import read_config
 from label_studio_site import KEY, LabelStudioSite
 from server_process import PHOTOS, Gate, inside, pocket, serving
@@ -33,6 +38,10 @@ CONFIG = """<View>
   <BrushLabels name="paint" toName="photo">
     <View><Label value="Pagoda" predicted_values="a house, the house"/></View>
   </BrushLabels>
+  <KeyPointLabels name="click" toName="photo" smart="true"><Label value="Pagoda"/></KeyPointLabels>
+  <RectangleLabels name="tool" toName="photo" smart="true" smartOnly="true">
+    <Label value="Sky"/>
+  </RectangleLabels>
   <TextArea name="caption" toName="photo" editable="true"/>
   <TextArea name="prompt" toName="photo" editable="true" rows="2"/>
   <TextArea name="remark" toName="photo" perRegion="true"/>
@@ -72,7 +81,8 @@ def test_what_label_studio_asks_and_its_sdk_accepts(site: LabelStudioSite, tmp_p
         found = answer_of(
             "label_studio.py",
             {"url": server.url, "token": "sesame", "config": CONFIG, "tasks": tasks,
-             "prompt": "a house", "documented": DOCUMENTED},
+             "prompt": "a house", "documented": DOCUMENTED,
+             "clicks": [[35, 50, True], [90, 10, False]], "box": [0, 0, 100, 60]},
             tmp_path,
         )  # fmt: skip
         server.said(r"task 2: Label Studio answers 404 to /data/upload/7/gone.jpg")
@@ -82,7 +92,7 @@ def test_what_label_studio_asks_and_its_sdk_accepts(site: LabelStudioSite, tmp_p
         "status": "ok", "model_class": "kosmoscope", "model_version": "pocket",
     }  # fmt: skip
     assert found["setup"] == {"model_version": "pocket"}
-    assert found["errors"] == [[], [], []]
+    assert found["errors"] == [[]] * 5
     first, bad, third = found["results"]
     assert bad == {
         "task": 2, "error": "task 2: Label Studio answers 404 to /data/upload/7/gone.jpg"
@@ -108,11 +118,22 @@ def test_what_label_studio_asks_and_its_sdk_accepts(site: LabelStudioSite, tmp_p
     (caption,) = by_control["caption"]
     assert caption["value"]["text"] == [pocket().describe(CHINA).caption]
     # Two phrases of a label that find one thing are one stroke.
-    ((names, pixels),) = {tuple(map(str, stroke)) for stroke in found["strokes"]}
+    strokes = found["strokes"]
+    clicked = strokes.pop()
+    ((names, pixels),) = {tuple(map(str, stroke)) for stroke in strokes}
     both = {p: pocket().ground(CHINA, p).entities[0].boxes[0] for p in ("a house", "the house")}
     surer = max(both, key=lambda p: both[p].shown_score or 0)
     wanted = pocket().segment(CHINA, phrase=surer).mask(1).area_px
     assert (names, int(pixels)) == ("['Pagoda']", wanted)
+    with Image.open(io.BytesIO(CHINA)) as image:
+        prompt = BoxPrompt.at([(224, 213.5, True), (576, 42.7, False)], image.size, "a house")
+        (proposal,) = load_segmenter().segment(np.asarray(image), [prompt])
+    assert clicked == [["Pagoda"], int(proposal.mask.sum())]
+    by_click, by_box = (one["result"] for one in found["pointed"])
+    assert [item["score"] for item in by_click] == [pytest.approx(proposal.score, abs=1e-4)]
+    # The outline of the sky; of two controls with that label the one that says more.
+    assert {item["type"] for item in by_box} == {"polygonlabels"}
+    assert {item["from_name"] for item in by_box} == {"outline"}
     (typed,) = found["typed"]["result"]
     assert typed["value"] == {**box_of("a house"), "rectanglelabels": ["house"]}
 
@@ -122,7 +143,8 @@ def test_what_label_studio_asks_and_its_sdk_accepts(site: LabelStudioSite, tmp_p
 
 def test_the_configuration_is_read() -> None:
     config = read_config(CONFIG)
-    box, outline, paint = config.shapes
+    box, outline, paint, tool = config.shapes
+    assert (box.is_tool, tool.is_tool) == (False, True)
     assert (box.name, box.to_name, box.key, box.min_score) == ("box", "photo", "picture", 0)
     assert [(label.name, label.phrases) for label in box.labels] == [
         ("Sky", ("sky",)), ("house", ("a house",)),
@@ -187,8 +209,8 @@ def test_calls_that_go_wrong_or_ask_for_little() -> None:
         # Somebody waits for the answer to a prompt: an error is one.
         answer = predict(url, tasks=[{"id": 5, "data": {}}], **typed("a car"))
         assert (answer.status_code, answer.json()["detail"][:7]) == (422, "task 5:")
-        click = {"context": {"result": [{"type": "keypointlabels", "value": {"x": 1}}]}}
-        assert "no text" in predict(url, params=click).json()["detail"]
+        turned = {"context": {"result": [{"type": "ellipselabels", "value": {"x": 1}}]}}
+        assert "expected a text" in predict(url, params=turned).json()["detail"]
         (found,) = predict(url, **typed(["a house", "a car"], "a house")).json()["results"]
         assert [i["value"]["rectanglelabels"] for i in found["result"]] == [
             ["house"], [],

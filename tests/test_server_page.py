@@ -83,7 +83,7 @@ def test_everything_in_the_folder_is_served_and_used() -> None:
     "path",
     ["/page/", "/page/none.js", "/page/../website.py", "/page/%2e%2e/website.py",
      "/page/..%2fwebsite.py", "/page/%2e%2e%2fwebsite.py", "/page/..%5cwebsite.py",
-     "/page//etc/passwd", "/page/index.html%00.js", "/page/main.js/", "/page/cards.css",
+     "/page//etc/passwd", "/page/index.html%00.js", "/page/main.js/", "/page/large.css",
      "/page", "/index.html"],
 )  # fmt: skip
 def test_nothing_else(server: Server, path: str) -> None:

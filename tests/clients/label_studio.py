@@ -59,11 +59,32 @@ context = {"result": [
      "value": {"text": [given["prompt"]]}}
 ]}  # fmt: skip
 (typed,) = predict(given["tasks"][:1], context)
+# A click, then a box about the same, of smart tools: `region` is as the frontend sends one.
+region = {
+    "id": "a1", "to_name": "photo", "original_width": 640, "original_height": 427,
+    "image_rotation": 0, "origin": "manual",
+}  # fmt: skip
+clicks = [
+    {**region, "from_name": "click", "type": "keypointlabels", "is_positive": positive,
+     "value": {"x": x, "y": y, "width": 0.3, "keypointlabels": ["Pagoda"]}}
+    for x, y, positive in given["clicks"]
+]  # fmt: skip
+x1, y1, x2, y2 = given["box"]
+drawn = {
+    **region, "from_name": "tool", "type": "rectanglelabels", "is_positive": True,
+    "value": {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1, "rotation": 0,
+              "rectanglelabels": ["Sky"]},
+}  # fmt: skip
+(clicked,) = predict(given["tasks"][:1], {"result": clicks})
+(boxed,) = predict(given["tasks"][:1], {"result": [drawn]})
+pointed = [clicked, boxed]
 errors = [
-    interface.validate_prediction(r, return_errors=True) for r in [*results, typed] if "result" in r
+    interface.validate_prediction(r, return_errors=True)
+    for r in [*results, typed, *pointed]
+    if "result" in r
 ]
 strokes = []
-for result in results:
+for result in [*results, *pointed]:
     if "result" in result:
         PredictionValue(**result)
         for item in result["result"]:
@@ -76,5 +97,5 @@ for result in results:
                 strokes.append([item["value"]["brushlabels"], int((pixels[:, 0] == 255).sum())])
 print(json.dumps({
     "health": health, "setup": setup, "results": results, "typed": typed, "errors": errors,
-    "strokes": strokes, "needs": sorted(sample),
+    "pointed": pointed, "strokes": strokes, "needs": sorted(sample),
 }))  # fmt: skip

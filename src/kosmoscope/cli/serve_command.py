@@ -11,6 +11,7 @@ from kosmoscope.cli import terminal
 from kosmoscope.cli.model_options import ModelOptions, PictureOptions
 from kosmoscope.cli.options import add_commands
 from kosmoscope.optional import optional
+from kosmoscope.segment.classical.segmenter_kind import CLASSICAL_SEGMENTER
 
 _MODULES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 _PANEL = "Limits"
@@ -69,12 +70,21 @@ def serve(
             rich_help_panel=_LABEL_STUDIO,
         ),
     ] = None,
+    segmenter: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What makes the masks that Label Studio is sent: classical, sam, or a model that "
+            "was pulled.",
+            rich_help_panel=_LABEL_STUDIO,
+        ),
+    ] = CLASSICAL_SEGMENTER.name,
     results: Annotated[
         Path | None,
         typer.Option(
             "--results",
             metavar="OUT",
-            help="A folder of `describe -o` with an index, for /api/v1/search.",
+            help="A folder of `describe -o` with an index, to search: the page, /api/v1/search.",
         ),
     ] = None,
     texts: Annotated[
@@ -120,12 +130,17 @@ def serve(
         from kosmoscope.search import Index
 
         Index.open(results).close()  # which says what is wrong with it, now
+    if segmenter != CLASSICAL_SEGMENTER.name:
+        from kosmoscope.segment.run import load_segmenter
+
+        load_segmenter(segmenter)  # which says what is wrong with it, now
     from kosmoscope.server import Settings, guarded
     from kosmoscope.server import serve as run
 
     given = Settings(
         host, port, token, texts, queue, timeout, cache_mb, max_body_mb, allow_urls,
-        tuple(cors or ()), label_studio_url or None, label_studio_key or None, results,
+        tuple(cors or ()), label_studio_url or None, label_studio_key or None, segmenter,
+        results,
     )  # fmt: skip
     settings = guarded(given)
     if settings.token != token:

@@ -22,11 +22,11 @@ CHUNK_BYTES = 250_000
 DATA_FILE = re.compile(r"[0-9]{4}-[0-9a-f]{16}\.js")
 
 SHARED = (
-    *("dom.js", "words.js", "scores.js", "stage.js", "phrases.js", "theme.js"),
-    *("base.css", "stage.css"),
+    *("dom.js", "words.js", "scores.js", "stage.js", "phrases.js", "theme.js", "answer.js"),
+    *("base.css", "stage.css", "cards.css"),
 )
 """What other pages are made of too: modules, and styles."""
-_STYLES = (*(name for name in SHARED if name.endswith(".css")), "cards.css", "large.css")
+_STYLES = (*(name for name in SHARED if name.endswith(".css")), "large.css")
 SEARCH = tuple(
     f"search/{name}.js"
     for name in (
@@ -39,7 +39,7 @@ SEARCH = tuple(
 _SCRIPTS = (
     *(name for name in SHARED if name.endswith(".js")),
     *SEARCH,
-    *("data.js", "state.js", "answer.js", "card.js", "feed.js", "large.js", "main.js"),
+    *("data.js", "state.js", "card.js", "feed.js", "large.js", "main.js"),
 )
 _MODULE = re.compile(r'^import [^;]*";\n|^export (?=const |function |class )', re.MULTILINE)
 """What makes a file a module: a page opened from a file may not load any, so all are one script."""

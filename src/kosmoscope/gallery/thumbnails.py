@@ -62,13 +62,14 @@ def make_thumbnail(path: str, file: Path | None, folder: Path, px: int) -> Thumb
         if not target.is_file():
             # A large JPEG is decoded at a part of its size: both sides stay longer than needed.
             picture = read_image(data, name=path, at_least_wh=(2 * px, 2 * px))
-            save_image(_shrunk(picture.rgb, px), target, quality=QUALITY)
+            save_image(shrunk(picture.rgb, px), target, quality=QUALITY)
     except ImageError as e:
         return Thumbnail(problem=e.problem, error=e)
     return Thumbnail(name)
 
 
-def _shrunk(rgb: NDArray[np.uint8], px: int) -> NDArray[np.uint8]:
+def shrunk(rgb: NDArray[np.uint8], px: int) -> NDArray[np.uint8]:
+    """Return an (H, W, 3) picture whose longer side is `px` at most; smaller ones stay."""
     height, width, _ = rgb.shape
     factor = min(1.0, px / max(width, height))
     size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope.errors import IndexDamagedError
-from kosmoscope.search.answers import Alike, Answer, Hit, Sight
+from kosmoscope.search.answers import Alike, Answer, Hit, PictureFile, Sight
 from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
 from kosmoscope.search.language import Query, parse, wording
@@ -31,6 +31,7 @@ __all__ = [
     "Index",
     "IndexDamagedError",
     "IndexSummary",
+    "PictureFile",
     "Query",
     "Sight",
     "VectorSummary",

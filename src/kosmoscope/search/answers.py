@@ -7,6 +7,7 @@ from typing import Any
 
 from kosmoscope.geometry import XYXY
 from kosmoscope.search.language import Query, wording
+from kosmoscope.types import ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,16 @@ class Hit:
                 for s in self.evidence
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """Where an answer's picture is, and what it was when it was described."""
+
+    image: ImageInfo
+    """Its path is one by which it can be opened from here."""
+    sha256: str
+    """Of the file's contents, in hexadecimal; "" where the results do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.answers import Alike, Answer, Hit, Sight
+from kosmoscope.search.answers import Alike, Answer, Hit, PictureFile, Sight
 from kosmoscope.search.embedding import Embedder, Float
 from kosmoscope.search.evaluate.record import PictureRecord
 from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
@@ -37,6 +37,7 @@ from kosmoscope.search.language import Query, parse, wording
 from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.likeness import copies, likenesses
 from kosmoscope.search.nearest import nearness, parts_of
+from kosmoscope.search.suggesting import LOOKED_AT, example_questions
 from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
 
@@ -214,6 +215,33 @@ class Index:
                 line = results.line_at(start)
                 found.append((results.description(line), results.open_path(line, folder)))
         return [_at(description, path) for description, path in found]
+
+    def files(
+        self, hits: Iterable[Hit | Alike], images: str | PathLike[str] | None = None
+    ) -> list[PictureFile]:
+        """Return where hits' pictures are now, as the results say; none of them is opened.
+
+        Raises:
+            InputError: the results changed since.
+        """
+        from kosmoscope.search.index.reading import Results
+
+        folder = None if images is None else Path(images)
+        with contextlib.closing(Results(self.folder)) as results:
+            found = []
+            for hit in hits:
+                line = results.line_of(hit.source, hit.records[0][1])
+                image = results.description(line).image
+                path = results.open_path(line, folder)
+                found.append(PictureFile(replace(image, path=path), line.content))
+        return found
+
+    def suggestions(self, most: int = 60) -> list[str]:
+        """Return questions that some of the pictures answer, then their commonest phrases."""
+        with self._reading() as loaded:
+            first = range(min(LOOKED_AT, loaded.columns.pictures))
+            examples = example_questions([loaded.record(i) for i in first], CUT_OFF)
+            return list(dict.fromkeys([*examples, *loaded.commonest(most)]))[:most]
 
     def shown(self, hit: Hit, images: str | PathLike[str] | None = None) -> Description:
         """Return a description of a hit's picture with its evidence alone, to be drawn.

@@ -16,6 +16,8 @@ from kosmoscope.scope import EncodedImage, Scope
 from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.fetching import Fetcher
 from kosmoscope.server.labelstudio_files import LabelStudioFiles
+from kosmoscope.server.labelstudio_pointing import Pointing
+from kosmoscope.server.library import Library
 from kosmoscope.server.metrics import Metrics
 from kosmoscope.server.pictures import Cache, Shown, file_of, read_shown, url_of
 from kosmoscope.server.settings import Settings
@@ -49,6 +51,8 @@ class Desk:
             settings.label_studio_url, settings.label_studio_key, settings.max_body_mb * 2**20,
             self.fetcher,
         )  # fmt: skip
+        self.pointing = Pointing(settings.segmenter)
+        self.library = Library(settings.results, settings.max_body_mb * 2**20)
         # Pictures decoded and drawn at once: each may take a few hundred megabytes meanwhile.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="kosmoscope-pictures")
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="kosmoscope-files")
@@ -84,7 +88,7 @@ class Desk:
 
         Args:
             image: a file, or base64, a data URI or an address.
-            picture_id: of one that was sent before.
+            picture_id: of one that was sent before, or found in the folder of results.
 
         Raises:
             RefusedError: both or none, not base64, no such picture, an address that is not allowed.
@@ -94,9 +98,12 @@ class Desk:
             raise RefusedError(422, "expected one of image and picture_id")
         if picture_id is not None:
             found = self.cache.get(picture_id)
-            if found is None:
+            if found is not None:
+                return found
+            kept_file = await self.aside(self.library.file, picture_id)
+            if kept_file is None:
                 raise RefusedError(404, "no picture with this picture_id is kept; send it again")
-            return found
+            return await self.aside(read_shown, kept_file, picture_id, self.model())
         assert image is not None
         url = url_of(image) if isinstance(image, str) else None
         if url is not None:

@@ -1,4 +1,4 @@
-"""Label Studio's ML backend: predictions for a project's own labels, and for typed prompts.
+"""Label Studio's ML backend: predictions for a project's labels, typed prompts, clicks and boxes.
 
 The form is that of label_studio_ml/api.py and of label_studio/ml/api_connector.py. Nothing is
 trained here: webhooks are answered, and that is all.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -26,6 +26,12 @@ from kosmoscope.server.bodies import Loose, read_json
 from kosmoscope.server.desk import Ask, Desk, unless_gone
 from kosmoscope.server.failures import RefusedError, refusal
 from kosmoscope.server.labelstudio_config import Config, Control, ShapeControl, read_config
+from kosmoscope.server.labelstudio_pointing import (
+    Answering,
+    Pointed,
+    answering,
+    read_pointed,
+)
 from kosmoscope.server.labelstudio_results import Found, caption_item, prediction, shape_items
 from kosmoscope.server.pictures import Shown
 from kosmoscope.server.schema import documented
@@ -50,7 +56,7 @@ class Predict(Loose):
     tasks: list[Task]
     label_config: str = Field(description="The project's labelling configuration.")
     params: dict[str, Any] | None = Field(
-        None, description="Of an interactive call, context has what was typed into a TextArea."
+        None, description="Of an interactive call, context has what was typed or pointed at."
     )
 
 
@@ -79,6 +85,10 @@ class Wanted:
     """Keep what is unlikely, too: somebody asked on purpose."""
 
 
+Answer = Callable[[Task], Awaitable[list[dict[str, Any]]]]
+"""From a task to its results."""
+
+
 def routes(desk: Desk) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["Label Studio"])
@@ -88,9 +98,15 @@ def routes(desk: Desk) -> APIRouter:
     async def predict(request: Request) -> JSONResponse:
         body = await read_json(request, Predict, limit)
         config = read_config(body.label_config)
-        typed = _typed(body.params or {})
-        wanted = _prompted(config, typed) if typed else _labelled(config)
-        results = await unless_gone(request, _results(desk, body.tasks, wanted, bool(typed)))
+        done = _done(body.params or {})
+        pointed = read_pointed(done)
+        answer: Answer
+        if pointed is not None:
+            answer = partial(_pointed, desk, answering(config, pointed), pointed)
+        else:
+            wanted = _prompted(config, _typed(done)) if done else _labelled(config)
+            answer = partial(_asked, desk, wanted)
+        results = await unless_gone(request, _results(desk, body.tasks, answer, bool(done)))
         return JSONResponse({"results": results, "model_version": desk.model().model})
 
     @router.post("/setup", **documented(Setup, None, multipart=False))
@@ -108,20 +124,22 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-def _typed(params: dict[str, Any]) -> list[str]:
-    """Return the phrases that somebody typed; none where nobody did.
+def _done(params: dict[str, Any]) -> Any:
+    """Return what somebody did with smart tools or typed; nothing where nobody did."""
+    context = params.get("context")
+    return context.get("result") if isinstance(context, dict) else None
+
+
+def _typed(items: Any) -> list[str]:
+    """Return the phrases that somebody typed.
 
     Raises:
         RefusedError: something was done, and it was not typing.
     """
-    context = params.get("context")
-    items = context.get("result") if isinstance(context, dict) else None
-    if not items:
-        return []
     phrases = [text.strip() for text in _texts(items) if text.strip()]
     if not phrases:
         raise RefusedError(
-            422, "params.context has no text; this server answers what is typed into a TextArea"
+            422, "params.context: expected a text of a TextArea, a click (KeyPointLabels) or a box"
         )
     return list(dict.fromkeys(phrases))
 
@@ -134,20 +152,21 @@ def _texts(items: Any) -> Iterator[str]:
 
 
 def _labelled(config: Config) -> list[Wanted]:
-    """Ask for every label of every control, and for captions."""
-    if not config.captions and not any(control.labels for control in config.shapes):
+    """Ask for every label of every control that is not for smart tools alone, and for captions."""
+    shapes = [control for control in config.shapes if not control.is_tool]
+    if not config.captions and not any(control.labels for control in shapes):
         raise RefusedError(422, "label_config: expected a Label to look for; there is none")
     return [
         Wanted(
             key,
             tuple(
                 (control, tuple(([label.name], label) for label in control.labels))
-                for control in config.shapes
+                for control in shapes
                 if control.key == key
             ),
             tuple(control for control in config.captions if control.key == key),
         )
-        for key in dict.fromkeys(control.key for control in config.controls)
+        for key in dict.fromkeys(control.key for control in (*shapes, *config.captions))
     ]
 
 
@@ -170,7 +189,7 @@ def _prompted(config: Config, phrases: Sequence[str]) -> list[Wanted]:
 
 
 async def _results(
-    desk: Desk, tasks: Iterable[Task], wanted: Sequence[Wanted], interactive: bool
+    desk: Desk, tasks: Iterable[Task], answer: Answer, interactive: bool
 ) -> list[Any]:
     """Return a prediction a task, in order; in the place of one that failed what was wrong.
 
@@ -181,7 +200,7 @@ async def _results(
         async with asyncio.timeout(desk.settings.timeout):
             for task in tasks:
                 try:
-                    results.append(await _predicted(desk, task, wanted))
+                    results.append(prediction(await answer(task), desk.model().model))
                 except (RefusedError, KosmoscopeError) as e:
                     refused = refusal(e)
                     message = one_line(f"task {task.id}: {refused.message}")
@@ -194,15 +213,23 @@ async def _results(
     return results
 
 
-async def _predicted(desk: Desk, task: Task, wanted: Sequence[Wanted]) -> dict[str, Any]:
+async def _asked(desk: Desk, wanted: Sequence[Wanted], task: Task) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for one in wanted:
-        text = task.data.get(one.key)
-        if not isinstance(text, str) or not text.strip():
-            raise RefusedError(422, f"its data have no picture called {one.key!r}")
-        data = await desk.fetched(desk.label_studio.picture, text.strip(), task.id)
-        items += await _items(desk, await desk.shown(data), one)
-    return prediction(items, desk.model().model)
+        items += await _items(desk, await _shown(desk, task, one.key), one)
+    return items
+
+
+async def _pointed(desk: Desk, to: Answering, pointed: Pointed, task: Task) -> list[dict[str, Any]]:
+    shown = await _shown(desk, task, to.control.key)
+    return await desk.aside(desk.pointing.items, to, pointed, shown, desk.model())
+
+
+async def _shown(desk: Desk, task: Task, key: str) -> Shown:
+    text = task.data.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise RefusedError(422, f"its data have no picture called {key!r}")
+    return await desk.shown(await desk.fetched(desk.label_studio.picture, text.strip(), task.id))
 
 
 async def _items(desk: Desk, shown: Shown, wanted: Wanted) -> list[dict[str, Any]]:
@@ -224,7 +251,9 @@ async def _items(desk: Desk, shown: Shown, wanted: Wanted) -> list[dict[str, Any
         labels = [label for _, label in looked_for]
         own = sorted_out(labels, answers, described.get("detailed"), score)
         found = [Found(names, tuple(a)) for (names, _), a in zip(looked_for, own, strict=True)]
-        items += await desk.aside(shape_items, control, found, shown, desk.model())
+        items += await desk.aside(
+            shape_items, control, found, shown, desk.model(), desk.settings.segmenter
+        )
     return items + [caption_item(control, described["brief"]) for control in wanted.captions]
 
 

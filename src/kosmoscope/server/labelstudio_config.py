@@ -47,6 +47,8 @@ class ShapeControl(Control):
     labels: tuple[Label, ...]
     min_score: float | None
     """None: see `kosmoscope.labels`."""
+    is_tool: bool = False
+    """It is for what somebody points at alone (`smartOnly`), and is not filled beforehand."""
 
     def names_for(self, phrase: str) -> list[str]:
         """Return the label that somebody's phrase means; none where it means none of them."""
@@ -103,7 +105,15 @@ def read_config(text: str) -> Config:
         if kind in _SHAPES:
             labels = tuple(_labels(tag))
             shapes.append(
-                ShapeControl(name, to_name, key, _SHAPES[kind], labels, _threshold(name, tag))
+                ShapeControl(
+                    name,
+                    to_name,
+                    key,
+                    _SHAPES[kind],
+                    labels,
+                    _threshold(name, tag),
+                    tag.get("smartOnly") == "true",
+                )
             )
         elif kind == "textarea" and not _is_prompt(name, tag) and tag.get("perRegion") != "true":
             captions.append(Control(name, to_name, key))

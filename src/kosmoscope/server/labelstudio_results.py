@@ -41,7 +41,7 @@ class Found:
 
 
 def shape_items(
-    control: ShapeControl, found: Sequence[Found], shown: Shown, scope: Scope
+    control: ShapeControl, found: Sequence[Found], shown: Shown, scope: Scope, segmenter: str
 ) -> list[dict[str, Any]]:
     """Return the results of a control.
 
@@ -50,6 +50,7 @@ def shape_items(
         found: what was looked for.
         shown: the picture, which is read again where masks are wanted.
         scope: whose picture limits and threads hold.
+        segmenter: what makes masks, by name.
 
     Raises:
         RefusedError: brush strokes of a picture that is too large to be read whole.
@@ -66,7 +67,7 @@ def shape_items(
         if picture.reduced and control.shape == "brushlabels":
             raise RefusedError(422, "the picture is too large for brush strokes; use PolygonLabels")
         image = picture.rgb_info
-        parts = segment_description(answers, picture.rgb, image, threads=scope.threads)
+        parts = segment_description(answers, picture.rgb, image, segmenter, threads=scope.threads)
         masks = [parts.mask(segment.id) for segment in parts.segments]
         values = [
             polygon_values(mask, image)

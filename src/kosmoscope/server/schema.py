@@ -93,18 +93,26 @@ def documented(
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if multipart:
         content["multipart/form-data"] = {"schema": schema}
-    responses: dict[int | str, Any] = {
-        status: {
-            "description": words,
-            "content": {"application/json": {"schema": {} if not multipart else _ERROR}},
-        }
-        for status, words in _REFUSED.items()
-    }
-    responses[200] = {
-        "description": "The answer.",
-        "content": {"application/json": {"schema": answer or {}}},
-    }
+    responses = refusals(error=_ERROR if multipart else {})
+    responses[200]["content"]["application/json"]["schema"] = answer or {}
     return {
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
         "responses": responses,
     }
+
+
+def refusals(
+    answered: str = "application/json", error: dict[str, str] = _ERROR
+) -> dict[int | str, dict[str, Any]]:
+    """Return what a route may answer, by status.
+
+    Args:
+        answered: the type of a 200.
+        error: the schema of all others.
+    """
+    said: dict[int | str, dict[str, Any]] = {
+        status: {"description": words, "content": {"application/json": {"schema": error}}}
+        for status, words in _REFUSED.items()
+    }
+    said[200] = {"description": "The answer.", "content": {answered: {"schema": {}}}}
+    return said

@@ -44,6 +44,8 @@ class Settings:
     """Where Label Studio is, whose pictures are fetched from there."""
     label_studio_key: str | None = None
     """What it knows us by."""
+    segmenter: str = "classical"
+    """What makes the masks that Label Studio is sent."""
     results: Path | None = None
     """A folder of results with an index, which `/api/v1/search` asks."""
 

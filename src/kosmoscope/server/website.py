@@ -15,9 +15,9 @@ from kosmoscope.gallery.html import SHARED, shared
 from kosmoscope.server.labelstudio import UP
 
 OWN = (
-    "index.html", "page.css", "answers.css", "icon.svg",
+    "index.html", "page.css", "answers.css", "search.css", "icon.svg",
     "main.js", "api.js", "asking.js", "result.js", "session.js", "view.js", "answers.js",
-    "labels.js", "boxing.js", "intake.js", "saving.js",
+    "labels.js", "boxing.js", "intake.js", "saving.js", "search.js", "hits.js",
     "dogs.jpg", "mountain.jpg",
 )  # fmt: skip
 _TYPES = {

@@ -86,6 +86,12 @@ class Loaded:
         """Return the columns' pictures of numbers of the database; all are there."""
         return np.searchsorted(self._ids, ids).astype(np.int64)
 
+    def commonest(self, most: int) -> list[str]:
+        """Return the phrases that most things are called by, the commonest first."""
+        counts = np.bincount(self.columns.phrase, minlength=len(self._texts))
+        order = np.argsort(-counts, kind="stable")[:most]
+        return [self._texts[i][0] for i in order.tolist() if counts[i] and self._texts[i][0]]
+
     def row(self, picture: int) -> Row:
         """Return what the database has of a picture of the columns besides its things."""
         id = self.id(picture)

@@ -122,6 +122,19 @@ class Results:
         self._file.seek(start)
         return self._line(self._file.readline(), start)
 
+    def line_of(self, source: str, start: int) -> Line:
+        """Return the record that begins at an offset, if it is of that picture.
+
+        Raises:
+            InputError: it is not.
+        """
+        line = self.line_at(start)
+        if self._names(line)[1] != source:
+            raise InputError(
+                f"{self._shown}: changed since the index was made; run `kosmoscope index` again"
+            )
+        return line
+
     def description(self, line: Line) -> Description:
         """Return the description of a record.
 

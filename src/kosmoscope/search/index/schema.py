@@ -175,7 +175,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         may_write = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
         mode = "mode=rw" if may_write else "mode=ro&immutable=1"
         address = f"file:{quote(os.fspath(path.absolute()))}?{mode}"
-        base = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        base = sqlite3.connect(
+            address, uri=True, timeout=BUSY_SECONDS, isolation_level=None,
+            check_same_thread=False,  # `Index` lets threads take turns
+        )  # fmt: skip
         try:
             base.execute("PRAGMA query_only = ON")
             done = _steps_done(base)

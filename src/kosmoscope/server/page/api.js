@@ -99,7 +99,7 @@ export async function post(verb, picture, fields, options = {}) {
         body: JSON.stringify({ picture_id: picture.id, ...fields }),
       });
     } catch (error) {
-      if (error.status !== 404) throw error;
+      if (error.status !== 404 || !picture.file) throw error;
       picture.id = ""; // forgotten
     }
   }

@@ -4,11 +4,13 @@ import { answerOf, earlierOf, namesOf, stripOf, textOf } from "./answers.js";
 import { keepToken, onTokenNeeded, post, request, sentence } from "./api.js";
 import { ask, loaded, reader } from "./asking.js";
 import { Boxing } from "./boxing.js";
+import { pictureOf, pictureUrl } from "./hits.js";
 import { listen } from "./intake.js";
 import { readLabels } from "./labels.js";
 import { link } from "./phrases.js";
 import { copy, jsonOf, save } from "./saving.js";
-import { WISHES, answered, makeEntry, makePicture } from "./session.js";
+import { Search } from "./search.js";
+import { WISHES, answered, foundPicture, makeEntry, makePicture, measure } from "./session.js";
 import { darkSystem, setTheme, storedTheme, toggleTheme } from "./theme.js";
 import { View } from "./view.js";
 import { percent, plural } from "./words.js";
@@ -53,6 +55,7 @@ const view = new View({
   },
 });
 const forget = link($("work"));
+const search = new Search({ open: openFound, changed: showAll });
 
 // --- showing
 
@@ -86,9 +89,13 @@ function showNames() {
 }
 
 function showAll() {
-  $("welcome").hidden = Boolean(current);
-  $("new").hidden = $("work").hidden = !current;
-  if (!current) return;
+  const { shown } = search;
+  $("finding").hidden = !shown;
+  $("search-open").setAttribute("aria-pressed", String(shown));
+  $("welcome").hidden = Boolean(current) || shown;
+  $("work").hidden = !current || shown;
+  $("new").hidden = !current;
+  if (!current || shown) return;
   view.show(current, entryNow());
   forget();
   showAnswer();
@@ -192,13 +199,45 @@ async function label() {
 async function take(file, name) {
   refuse("");
   stop();
-  const picture = await makePicture(file, name);
+  const picture = makePicture(file, name);
   pictures.push(picture);
+  lookAt(picture);
+  const answer = wish(WISHES.brief()); // on its way while the browser reads the file, too
+  await measure(picture);
+  view.forget(picture);
+  if (picture === current) showAll();
+  await answer;
+}
+
+function lookAt(picture) {
   current = picture;
+  search.leave();
   showAll();
   $("work").focus({ preventScroll: true });
   scrollTo({ top: 0 });
-  await wish(WISHES.brief());
+}
+
+// A picture that was searched for: what was said of it before is there at once, and more can be asked.
+async function openFound(hit) {
+  refuse("");
+  stop();
+  const known = pictures.find(({ id, file }) => !file && id === hit.picture_id);
+  try {
+    const picture = known ?? await found(hit);
+    if (!known) pictures.push(picture);
+    lookAt(picture);
+    say(`${picture.name}: ${entryNow().caption}`);
+  } catch (error) {
+    refuse(sentence(error));
+  }
+}
+
+async function found(hit) {
+  const [thumb, said] = await Promise.all([
+    pictureUrl(hit.picture_id, 2048),
+    request(`/api/v1/search/pictures/${hit.picture_id}`).then((answer) => answer.json()),
+  ]);
+  return foundPicture(pictureOf(hit), thumb, said.descriptions);
 }
 
 // --- what can be done
@@ -288,16 +327,17 @@ darkSystem.addEventListener("change", () => setTheme(storedTheme(), false));
 $("help-open").addEventListener("click", () => $("help").showModal());
 $("skip").addEventListener("click", (event) => {
   event.preventDefault();
-  $(current ? "work" : "main").focus();
+  $(search.shown ? "finding" : current ? "work" : "main").focus();
 });
 
 const KEYS = {
   "?": () => $("help").showModal(),
   d: toggleTheme,
   n: () => $("file").click(),
-  m: toggleMasks,
-  b: () => current && boxing.begin(),
-  "/": () => current && $("text").focus(),
+  m: () => !search.shown && toggleMasks(),
+  b: () => current && !search.shown && boxing.begin(),
+  s: () => search.there && $("search-open").click(),
+  "/": () => (search.shown ? $("query").focus() : current && $("text").focus()),
 };
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -310,7 +350,7 @@ addEventListener("keydown", (event) => {
     else if (current?.box) boxing.set(null);
     return;
   }
-  if (event.target.matches("input[type=text], input[type=password]")) return;
+  if (event.target.matches("input[type=text], input[type=password], input[type=search]")) return;
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();
@@ -335,6 +375,7 @@ async function greet() {
     if ((await fetch("/health")).status === 503) $("model").textContent = "The model is loading…";
     await loaded();
     const { data } = await (await request("/v1/models")).json();
+    await search.begin();
     $("model").textContent = `${data[0].id} is looking`;
   } catch (error) {
     $("model").textContent = "Look, point and ask";

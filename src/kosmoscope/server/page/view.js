@@ -27,6 +27,11 @@ export class View {
 
   show(picture, entry) {
     this.entry = entry ?? NOTHING;
+    if (!picture.width) { // not measured yet
+      this.picture = null;
+      this.place.replaceChildren(el("div", { class: "pane" }));
+      return;
+    }
     if (picture === this.picture) {
       this.redraw();
       return;
@@ -47,11 +52,17 @@ export class View {
     this.redraw();
   }
 
+  // It is to be shown in another way: a stage is made anew.
+  forget(picture) {
+    if (picture === this.picture) this.picture = null;
+  }
+
   redraw() {
     const { frame, entry, look, picture } = this;
+    if (!frame) return;
     // Of a picture that this browser cannot show it is known with the first answer.
     for (const node of [this.place, frame]) node.style.setProperty("--ratio", String(picture.width / picture.height));
-    frame.querySelector("svg.boxes").replaceWith(overlay(entry, look));
+    frame.querySelector("svg.boxes").replaceWith(overlay(entry, look, entry.evidence));
     frame.querySelector("img")?.setAttribute("alt", entry.caption || picture.name);
     frame.classList.toggle("busy", Boolean(entry.busy));
     frame.classList.toggle("given", entry.verb === "refer"); // the answer has the box

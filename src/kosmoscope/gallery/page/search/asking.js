@@ -1,13 +1,13 @@
 // A question asked of all pictures: which are likely, which only have the text, what comes nearest.
 
 import { entityShown } from "../scores.js";
-import { fold } from "../words.js";
+import { fold, spokenRelation } from "../words.js";
 import { Judge } from "./judge.js";
 import { nearness, partsOf } from "./nearest.js";
 import { parse } from "./parser.js";
 import { recordOf } from "./records.js";
 import { LANGUAGE } from "./tables.js";
-import { spokenRelation, wording } from "./wording.js";
+import { wording } from "./wording.js";
 
 const { likely: LIKELY } = LANGUAGE.rules;
 const LETTER = /[\p{L}\p{N}]/u;

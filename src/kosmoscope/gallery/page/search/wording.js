@@ -1,14 +1,11 @@
 // A tree in canonical words: what `parse` reads as the same tree.
 
 import { SOME, isSome } from "./amounts.js";
+import { spokenRelation } from "../words.js";
 import { articleOf, headNoun, pluralOf } from "./nouns.js";
 import { LANGUAGE, wordSet } from "./tables.js";
 
 const RESERVED = wordSet(LANGUAGE.lexicon.reserved);
-const SPOKEN = new Map([
-  ["left", "left of"], ["right", "right of"], ["larger", "larger than"], ["smaller", "smaller than"],
-]);
-export const spokenRelation = (relation) => SPOKEN.get(relation) ?? relation;
 const GROUNDS = wordSet(["background", "foreground"]);
 
 export function wording({ find, score }) {
