@@ -26,8 +26,8 @@ import numpy as np
 import machine
 from kosmoscope.batch.names import json_line
 from kosmoscope.export.nouns import article, plural
+from kosmoscope.questions.words import meaning
 from kosmoscope.search import INDEX, Index, update_index
-from kosmoscope.search.words import meaning
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 
 NOUNS = 1500

@@ -27,9 +27,9 @@ import machine
 from kosmoscope.batch.names import json_line
 from kosmoscope.evaluation.data import Record, open_sets
 from kosmoscope.export.nouns import article, plural, singular
+from kosmoscope.questions.language.tokens import words_of
 from kosmoscope.scope import load
 from kosmoscope.search import CUT_OFF, Index, update_index
-from kosmoscope.search.language.tokens import words_of
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 
 Corners = tuple[float, float, float, float]

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_made as made
-from kosmoscope.search.evaluate import PictureRecord, evaluate
-from kosmoscope.search.evaluate.chance import between, none_of
-from kosmoscope.search.evaluate.counting import at_least_one
-from kosmoscope.search.evaluate.counting import between as all_between
-from kosmoscope.search.evaluate.packing import columns_of
-from kosmoscope.search.evaluate.together import evaluate_all
-from kosmoscope.search.language import Query
+from kosmoscope.questions.evaluate import PictureRecord, evaluate
+from kosmoscope.questions.evaluate.chance import between, none_of
+from kosmoscope.questions.evaluate.counting import at_least_one
+from kosmoscope.questions.evaluate.counting import between as all_between
+from kosmoscope.questions.evaluate.packing import columns_of
+from kosmoscope.questions.evaluate.together import evaluate_all
+from kosmoscope.questions.language import Query
 
 
 @given(made.queries, st.lists(made.records, min_size=1, max_size=6), made.fractions)

@@ -24,7 +24,7 @@ from kosmoscope.gallery.records import (
 from kosmoscope.gallery.seen import Seen, seen_in
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
 from kosmoscope.masks import LabelMap
-from kosmoscope.search.words.part import lines_about
+from kosmoscope.questions.words.part import lines_about
 from kosmoscope.types import GroundedCaption
 
 THUMBNAIL_PX = (64, 2048)

@@ -5,8 +5,8 @@
 
 The box is -1 where a phrase names a thing without one; the corners are absent there and where they
 are those that the page draws, and so are colours 0 and number 1 before nothing else. Numbers are
-ten-thousandths, colours bits (`kosmoscope.search.evaluate.packing`). Nouns and words are not there:
-the page reads them from the phrases, as `kosmoscope.search.known` does.
+ten-thousandths, colours bits (`kosmoscope.questions.evaluate.packing`). Nouns and words are not
+there: the page reads them from the phrases, as `kosmoscope.questions.known` does.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 from kosmoscope.errors import BoxError, ImageError
 from kosmoscope.geometry import XYXY, check_xyxy_norm
-from kosmoscope.search.evaluate.packing import colour_bits
-from kosmoscope.search.evaluate.record import SCALE
-from kosmoscope.search.known import corners_of, record_of
-from kosmoscope.search.looking import look
+from kosmoscope.questions.evaluate.packing import colour_bits
+from kosmoscope.questions.evaluate.record import SCALE
+from kosmoscope.questions.known import corners_of, record_of
+from kosmoscope.questions.looking import look
 from kosmoscope.types import Box, Entity, GroundedCaption
 
 Place = tuple[int, int, int]

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from kosmoscope.search.evaluate.columns import Columns
-from kosmoscope.search.evaluate.rules import ANYTHING, Meaning
-from kosmoscope.search.evaluate.together import Chances, evaluate_parts
-from kosmoscope.search.language.tree import All, Any_, Node, Not, Query, Thing
+from kosmoscope.questions.evaluate.columns import Columns
+from kosmoscope.questions.evaluate.rules import ANYTHING, Meaning
+from kosmoscope.questions.evaluate.together import Chances, evaluate_parts
+from kosmoscope.questions.language.tree import All, Any_, Node, Not, Query, Thing
 
 
 def nearness(query: Query, columns: Columns, meaning: Meaning) -> Chances:

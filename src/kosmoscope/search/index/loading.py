@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.columns import Columns, Phrases
-from kosmoscope.search.evaluate.packing import colours_of
-from kosmoscope.search.evaluate.record import SCALE, PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import Columns, Phrases
+from kosmoscope.questions.evaluate.packing import colours_of
+from kosmoscope.questions.evaluate.record import SCALE, PictureRecord, Seen
 from kosmoscope.search.index.chunks import Chunk, joined
 from kosmoscope.search.index.schema import damaged
 

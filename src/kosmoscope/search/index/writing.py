@@ -14,13 +14,13 @@ import numpy as np
 from kosmoscope.errors import ImageError
 from kosmoscope.files.places import is_there
 from kosmoscope.files.text import utf8
-from kosmoscope.search.evaluate.packing import day_number, pack
-from kosmoscope.search.evaluate.record import Seen
+from kosmoscope.questions.evaluate.packing import day_number, pack
+from kosmoscope.questions.evaluate.record import Seen
+from kosmoscope.questions.known import RULES, record_of
+from kosmoscope.questions.looking import Looked, look
 from kosmoscope.search.index.chunks import CHUNK, Chunk, joined
 from kosmoscope.search.index.reading import Found, Line, Results, digest_of
 from kosmoscope.search.index.schema import damaged, transaction
-from kosmoscope.search.known import RULES, record_of
-from kosmoscope.search.looking import Looked, look
 from kosmoscope.types import GroundedCaption
 
 UNSEEN, SEEN, UNREADABLE = 0, 1, 2

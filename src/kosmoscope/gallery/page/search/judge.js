@@ -1,4 +1,4 @@
-// How likely a picture satisfies a question, and by what: kosmoscope.search.evaluate.rules.
+// How likely a picture satisfies a question, and by what: kosmoscope.questions.evaluate.rules.
 //
 // A record is {things, words, folder, taken}; `words` a Set, `taken` an ISO day or null. A thing is
 // {noun, words, probability, box, colours, number}; `box` in whole units, null where it was named and

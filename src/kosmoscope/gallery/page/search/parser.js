@@ -1,4 +1,4 @@
-// From a question in words to a tree: kosmoscope.search.language.parser in JavaScript. Every text
+// From a question in words to a tree: kosmoscope.questions.language.parser in JavaScript. Every text
 // is a question. A tree is what `Query.to_dict` gives there.
 
 import { NUMBERS, amountAt, isSome } from "./amounts.js";

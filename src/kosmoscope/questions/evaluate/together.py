@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES, Columns
-from kosmoscope.search.evaluate.counting import at_least_one, between
-from kosmoscope.search.evaluate.rules import ANYTHING, UNREAD, UNSAID, Meaning, in_folder
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES
-from kosmoscope.search.language.lexicon import SIZES as SIZE_WORDS
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES, Columns
+from kosmoscope.questions.evaluate.counting import at_least_one, between
+from kosmoscope.questions.evaluate.rules import ANYTHING, UNREAD, UNSAID, Meaning, in_folder
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS, SIZES
+from kosmoscope.questions.language.lexicon import SIZES as SIZE_WORDS
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,

@@ -12,7 +12,7 @@ from typing import Any
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.evaluate.space import UNITS
+from kosmoscope.questions.evaluate.space import UNITS
 
 SCALE = UNITS
 MAX_NUMBER = 255

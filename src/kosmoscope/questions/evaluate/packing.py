@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES, Columns, Phrases
-from kosmoscope.search.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES, Columns, Phrases
+from kosmoscope.questions.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen
 
 
 @dataclass(frozen=True, slots=True)

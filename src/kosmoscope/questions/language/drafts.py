@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kosmoscope.export.nouns import head_noun, singular
-from kosmoscope.search.language.lexicon import ANYTHING, COLOURS, GROUPS, SEVERAL, SIZES
-from kosmoscope.search.language.tree import SOME, Count, Place, Related, Relation, Size, Thing
+from kosmoscope.questions.language.lexicon import ANYTHING, COLOURS, GROUPS, SEVERAL, SIZES
+from kosmoscope.questions.language.tree import SOME, Count, Place, Related, Relation, Size, Thing
 
 ANY_NOUN = "thing"
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.images import Limits, read_image
+from kosmoscope.images.hashing import picture_hash
 from kosmoscope.images.quiet import quiet
 from kosmoscope.images.reader import PILLOW_RAISES
 from kosmoscope.images.sources import contents
-from kosmoscope.search.colours import colour_map
-from kosmoscope.search.likeness import picture_hash
+from kosmoscope.questions.colours import colour_map
 
 SIDE = 192
 """Colours are counted on a picture whose longer side is about this."""

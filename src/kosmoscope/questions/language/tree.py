@@ -1,7 +1,7 @@
 """A question as a tree of frozen values, with its JSON form.
 
-The tree says what is looked for and nothing of how; `kosmoscope.search.evaluate` says how likely a
-picture satisfies it. A page or another program can build it without the grammar.
+The tree says what is looked for and nothing of how; `kosmoscope.questions.evaluate` says how likely
+a picture satisfies it. A page or another program can build it without the grammar.
 """
 
 from __future__ import annotations

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import cast
 
 from kosmoscope.export.nouns import singular
-from kosmoscope.search.language import lexicon as lx
-from kosmoscope.search.language.amounts import amount_at
-from kosmoscope.search.language.cursor import Cursor
-from kosmoscope.search.language.drafts import Draft
-from kosmoscope.search.language.filters import (
+from kosmoscope.questions.language import lexicon as lx
+from kosmoscope.questions.language.amounts import amount_at
+from kosmoscope.questions.language.cursor import Cursor
+from kosmoscope.questions.language.drafts import Draft
+from kosmoscope.questions.language.filters import (
     dated,
     named_filter,
     read_date,
     read_places,
     read_score,
 )
-from kosmoscope.search.language.tokens import MAX_CHARACTERS, MAX_TOKENS, tokens_of, words_of
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.language.tokens import MAX_CHARACTERS, MAX_TOKENS, tokens_of, words_of
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,

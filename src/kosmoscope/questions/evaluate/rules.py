@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kosmoscope.search.evaluate.chance import between, none_of
-from kosmoscope.search.evaluate.record import PictureRecord, Seen
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, in_units
-from kosmoscope.search.language.lexicon import SIZES as SIZE_WORDS
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.evaluate.chance import between, none_of
+from kosmoscope.questions.evaluate.record import PictureRecord, Seen
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS, SIZES, in_units
+from kosmoscope.questions.language.lexicon import SIZES as SIZE_WORDS
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,
@@ -30,8 +30,10 @@ from kosmoscope.search.language.tree import (
     Thing,
     Words,
 )
-from kosmoscope.search.language.wording import node_wording
+from kosmoscope.questions.language.wording import node_wording
 
+CUT_OFF = 0.5
+"""From which probability a picture is an answer: more likely right than wrong."""
 UNSAID = 0.25
 """Of a property that no text says and no pixel tells."""
 UNREAD = 0.1

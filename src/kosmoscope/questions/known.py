@@ -9,13 +9,13 @@ from kosmoscope.choosing import chosen, known_score
 from kosmoscope.detail.names import kind_of
 from kosmoscope.export.nouns import head_noun, singular
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.colours import colours_in
-from kosmoscope.search.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen, rounded
-from kosmoscope.search.evaluate.rules import ANYTHING
-from kosmoscope.search.language.lexicon import COLOURS, NUMBERS, RESERVED, SEVERAL
-from kosmoscope.search.language.tokens import fold, words_of
-from kosmoscope.search.looking import Looked
-from kosmoscope.search.words import is_known
+from kosmoscope.questions.colours import colours_in
+from kosmoscope.questions.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen, rounded
+from kosmoscope.questions.evaluate.rules import ANYTHING
+from kosmoscope.questions.language.lexicon import COLOURS, NUMBERS, RESERVED, SEVERAL
+from kosmoscope.questions.language.tokens import fold, words_of
+from kosmoscope.questions.looking import Looked
+from kosmoscope.questions.words import is_known
 from kosmoscope.types import Box, Entity, GroundedCaption
 
 SAME_IOU = 0.5

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kosmoscope.export.nouns import article, head_noun, plural
-from kosmoscope.search.language.lexicon import RESERVED
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.language.lexicon import RESERVED
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES
 
 SHARE = 0.25
 MIDDLE = 0.8

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.record import SCALE
-from kosmoscope.search.language.lexicon import COLOURS
+from kosmoscope.questions.evaluate.record import SCALE
+from kosmoscope.questions.language.lexicon import COLOURS
 
 COLOUR_NAMES = tuple(dict.fromkeys(COLOURS.values()))
 """Bit i of a thing's colours is the i-th of these."""
