@@ -9,7 +9,8 @@ import numpy as np
 
 from kosmoscope.questions.evaluate.columns import Columns
 from kosmoscope.questions.evaluate.rules import ANYTHING, Meaning
-from kosmoscope.questions.evaluate.together import Chances, evaluate_parts
+from kosmoscope.questions.evaluate.standing import Chances
+from kosmoscope.questions.evaluate.together import evaluate_parts
 from kosmoscope.questions.language.tree import All, Any_, Node, Not, Query, Thing
 
 

@@ -20,7 +20,8 @@ from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
 from kosmoscope.questions.evaluate.record import PictureRecord
 from kosmoscope.questions.evaluate.rules import ANYTHING, CUT_OFF, evaluate
-from kosmoscope.questions.evaluate.together import Chances, evaluate_all
+from kosmoscope.questions.evaluate.standing import Chances
+from kosmoscope.questions.evaluate.together import evaluate_all
 from kosmoscope.questions.language import Query, parse, wording
 from kosmoscope.questions.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.questions.words import is_known, meaning

@@ -61,6 +61,18 @@ class Phrases:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """How each of B things stands to any other of its picture that has a box."""
+
+    chance: NDArray[np.float64]
+    """(B,): that there is one to which it does."""
+    starts: NDArray[np.intp]
+    """(B + 1,): where in `other` those to which it stands begin."""
+    other: NDArray[np.int32]
+    """Rows of the columns."""
+
+
 @dataclass(frozen=True, eq=False)
 class Columns:
     """Many pictures' things. B things, N pictures."""
@@ -110,6 +122,11 @@ class Columns:
         order = np.argsort(self.noun, kind="stable")
         most = int(self.noun.max(initial=-1)) + 1
         return order, np.searchsorted(self.noun[order], np.arange(most + 1))
+
+    @cached_property
+    def to_anything(self) -> dict[str, Standing]:
+        """By relation; `standing.to_anything` adds one when a question first asks for it."""
+        return {}
 
     def called(self, nouns: Iterable[str]) -> NDArray[np.intp]:
         """Return the things whose noun is one of these, ascending."""

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.questions.evaluate.columns import COLOUR_NAMES, Columns
-from kosmoscope.questions.evaluate.counting import at_least_one, between
+from kosmoscope.questions.evaluate.counting import at_least_one, between, starts_of
 from kosmoscope.questions.evaluate.rules import ANYTHING, UNREAD, UNSAID, Meaning, in_folder
-from kosmoscope.questions.evaluate.space import PLACES, RELATIONS, SIZES
+from kosmoscope.questions.evaluate.space import PLACES, SIZES
+from kosmoscope.questions.evaluate.standing import (
+    Chances,
+    Corners,
+    Each,
+    Rows,
+    Truths,
+    located,
+    pairs,
+    spread,
+    to_anything,
+)
 from kosmoscope.questions.language.lexicon import SIZES as SIZE_WORDS
 from kosmoscope.questions.language.tree import (
     SOME,
@@ -26,17 +38,13 @@ from kosmoscope.questions.language.tree import (
     Not,
     Query,
     Related,
+    Relation,
     Taken,
     Thing,
     Words,
 )
 
-_BLOCK = 32_768
-"""Pairs that are looked at together."""
 _ROUNDING = 1e-9
-
-Rows = NDArray[np.intp]
-Chances = NDArray[np.float64]
 
 
 def evaluate_all(query: Query, columns: Columns, meaning: Meaning, least: float = 0.0) -> Chances:
@@ -58,40 +66,13 @@ def evaluate_parts(
 
 
 @dataclass(frozen=True, slots=True)
-class _Each:
-    """Things that may be what is asked for."""
+class _Stood:
+    """How some things stand to others."""
 
-    rows: Rows
-    """(R,) into the columns, ascending."""
     chance: Chances
-    """(R,)"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Things of one kind with those of another in the same picture, where the relation holds."""
-
-    one: Rows
-    """(P,) index into the first kind's rows, ascending."""
-    other: Rows
-    """(P,) index into the second kind's rows."""
-    rows: Rows
-    """(P,) the first kind's rows themselves."""
-    others: _Each
-    """The second kind."""
-
-
-class _Corners:
-    """Corners of some things, each column fetched when it is asked for."""
-
-    def __init__(self, columns: Columns, rows: Rows) -> None:
-        self._columns, self._rows = columns.corners, rows
-        self._kept: dict[int, NDArray[np.int32]] = {}
-
-    def __getitem__(self, corner: int) -> NDArray[np.int32]:
-        if corner not in self._kept:
-            self._kept[corner] = self._columns[corner][self._rows]
-        return self._kept[corner]
+    """(R,) that each does to any."""
+    any_other: Callable[[Rows], Each]
+    """Those to which any of some rows stands."""
 
 
 @dataclass(slots=True)
@@ -99,8 +80,9 @@ class _Judge:
     columns: Columns
     meaning: Meaning
     score: tuple[float, float]
-    _kept: dict[tuple[Thing, float], _Each] = field(default_factory=dict)
-    _stood: dict[tuple[Thing, Related], _Pairs] = field(default_factory=dict)
+    _kept: dict[tuple[Thing, float], Each] = field(default_factory=dict)
+    _stood: dict[tuple[Thing, float], list[_Stood]] = field(default_factory=dict)
+    """How what was kept of a thing stands to each of its related ones."""
 
     def node(self, node: Node, least: float = 0.0) -> Chances:
         n = self.columns.pictures
@@ -147,12 +129,12 @@ class _Judge:
             numbers = self.columns.number[each.rows]
             p = between(each.chance, numbers, picture, n, thing.count.low, thing.count.high)
         if thing.count.low > 0:
-            for related in thing.related:
+            for related, stood in zip(thing.related, self._stood[thing, least], strict=True):
                 if not related.negated and related.to.count.low > 0:
-                    p = np.minimum(p, self._any_other(each, self._stood[thing, related]))
+                    p = self._no_likelier(p, each, stood, least)
         return p
 
-    def each(self, thing: Thing, least: float = 0.0) -> _Each:
+    def each(self, thing: Thing, least: float = 0.0) -> Each:
         if (thing, least) in self._kept:
             return self._kept[thing, least]
         c, rows = self.columns, self._meant(thing.noun)
@@ -167,28 +149,39 @@ class _Judge:
             p *= np.where(has == 0, UNSAID, (has & bit) > 0)
         if thing.size is not None:
             named = self._said((w for w, size in SIZE_WORDS.items() if size == thing.size), rows)
-            fits = np.where(self._located(rows), SIZES[thing.size](_Corners(c, rows)), UNSAID)
+            fits = np.where(located(c, rows), SIZES[thing.size](Corners(c, rows)), UNSAID)
             p *= np.where(named, 1.0, fits)
         for place in thing.places:
-            p *= self._located(rows) & PLACES[place](_Corners(c, rows))
+            p *= located(c, rows) & PLACES[place](Corners(c, rows))
         for word in thing.words:
             said = self._said((word,), rows)
             if not said.all():
                 has_one = np.maximum(UNSAID, self.thing(Thing(word)))
                 p *= np.where(said, 1.0, has_one[c.picture[rows]])
-        each = _possible(rows, p)
+        kept = _above_zero(p)
+        each = Each(rows[kept], p[kept])
         if least > 0 and thing.count.low > 0:
             each = self._likely(thing, each, least)
+        stands: list[_Stood] = []
         for related in thing.related:
-            each = _possible(each.rows, each.chance * self._stands(thing, each, related))
+            stood = self._stands(each, related)
+            p = 1 - stood.chance if related.negated else stood.chance
+            kept = _above_zero(each.chance * p)
+            each = Each(each.rows[kept], (each.chance * p)[kept])
+            stands = [_Stood(s.chance[kept], s.any_other) for s in (*stands, stood)]
+        self._stood[thing, least] = stands
         self._kept[thing, least] = each
         return each
 
-    def _likely(self, thing: Thing, each: _Each, least: float) -> _Each:
+    def _likely(self, thing: Thing, each: Each, least: float) -> Each:
         """Return those in pictures that can be so likely: it takes any of them, and of each other
         thing to which they are to stand."""
         needed = [each]
-        needed += [self.each(r.to) for r in thing.related if not r.negated and r.to.count.low > 0]
+        needed += [
+            self.each(r.to)
+            for r in thing.related
+            if not r.negated and r.to.count.low > 0 and not self._is_anything(r.to)
+        ]
         if len(needed) == 1:
             return each
         picture, n = self.columns.picture, self.columns.pictures
@@ -196,100 +189,85 @@ class _Judge:
         for some in needed:
             likely &= at_least_one(some.chance, picture[some.rows], n) >= least - _ROUNDING
         kept = likely[picture[each.rows]]
-        return _Each(each.rows[kept], each.chance[kept])
+        return Each(each.rows[kept], each.chance[kept])
 
     def _meant(self, noun: str) -> Rows:
         c = self.columns
         if noun == ANYTHING:
-            return np.flatnonzero(self._located(slice(None)))
+            return np.flatnonzero(located(c, slice(None)))
         rows = c.called(self.meaning(noun))
-        located = self._located(rows)
-        if located.all():
+        there = located(c, rows)
+        if there.all():
             return rows
         has_box = np.zeros(c.pictures, np.bool_)
-        has_box[c.picture[rows[located]]] = True
-        return rows[located | ~has_box[c.picture[rows]]]
-
-    def _located(self, rows: Rows | slice) -> NDArray[np.bool_]:
-        return np.asarray(self.columns.corners[2][rows] > 0)
+        has_box[c.picture[rows[there]]] = True
+        return rows[there | ~has_box[c.picture[rows]]]
 
     def _said(self, words: Iterable[str], rows: Rows) -> NDArray[np.bool_]:
         """Say of which things the phrase has one of these words."""
         return np.asarray(self.columns.phrases.having(words)[self.columns.phrase[rows]])
 
-    def _stands(self, thing: Thing, each: _Each, related: Related) -> Chances:
-        """Return (R,) how likely each stands to another one, or to none if that is asked."""
-        pairs = self._stood[thing, related] = self._pairs(each, self.each(related.to), related)
-        others, size = pairs.others, len(each.rows)
-        chance = others.chance[pairs.other]
-        if related.to.count == SOME:
-            p = at_least_one(chance, pairs.one, size)
+    def _stands(self, each: Each, related: Related) -> _Stood:
+        if self._is_anything(related.to):
+            return self._stands_to_anything(each, related.relation)
+        others, size, count = self.each(related.to), len(each.rows), related.to.count
+        one, other = pairs(self.columns, each.rows, others.rows, related.relation)
+        chance = others.chance[other]
+        if count == SOME:
+            p = at_least_one(chance, one, size)
         else:
-            numbers = self.columns.number[others.rows[pairs.other]]
-            count = related.to.count
-            p = between(chance, numbers, pairs.one, size, count.low, count.high)
-        return 1 - p if related.negated else p
+            numbers = self.columns.number[others.rows[other]]
+            p = between(chance, numbers, one, size, count.low, count.high)
 
-    def _pairs(self, each: _Each, others: _Each, related: Related) -> _Pairs:
+        def any_other(rows: Rows) -> Each:
+            stood_to = np.zeros(len(others.rows), np.bool_)
+            stood_to[other[self._among(rows)[each.rows[one]]]] = True
+            return Each(others.rows[stood_to], others.chance[stood_to])
+
+        return _Stood(p, any_other)
+
+    def _is_anything(self, thing: Thing) -> bool:
+        """Say whether it is whatever has a box: how all things stand to that is known."""
+        return thing == Thing(ANYTHING) and self.score == (0.0, 1.0)
+
+    def _stands_to_anything(self, each: Each, relation: Relation) -> _Stood:
+        standing = to_anything(self.columns, relation)
+
+        def any_other(rows: Rows) -> Each:
+            first = standing.starts[rows]
+            places = spread(first, standing.starts[rows + 1] - first)
+            found = np.flatnonzero(self._among(standing.other[places]))
+            return Each(found, self.columns.chance[found])
+
+        return _Stood(standing.chance[each.rows], any_other)
+
+    def _among(self, rows: NDArray[np.integer[Any]]) -> Truths:
+        """Say of all things whether they are some of these."""
+        found = np.zeros(len(self.columns.picture), np.bool_)
+        found[rows] = True
+        return found
+
+    def _no_likelier(self, p: Chances, each: Each, stood: _Stood, least: float) -> Chances:
+        """Return (N,) how likely pictures have a thing, no likelier than that something is there
+        to which any of them stands.
+
+        That is at least as likely as that a certain one does; where this settles it, nothing else
+        is looked at.
+        """
         c = self.columns
-        mine, theirs = c.picture[each.rows], c.picture[others.rows]
-        there = np.bincount(theirs, minlength=c.pictures)
-        many = there[mine]
-        first = np.cumsum(there)[mine] - many
-        ends = np.cumsum(many)
-        holds = self._standing(each, others, related)
-        found, start = [], 0
-        while start < len(mine):
-            # Some at a time, so that what is computed of them stays in the processor's cache.
-            stop = max(int(np.searchsorted(ends, ends[start] + _BLOCK)), start + 1)
-            number = many[start:stop]
-            one = np.repeat(np.arange(start, stop), number)
-            before = first[start:stop] - np.cumsum(number) + number
-            other = np.arange(len(one)) + np.repeat(before, number)
-            kept = np.flatnonzero(holds(one, other))
-            found.append((one[kept], other[kept]))
-            start = stop
-        one = np.concatenate([f[0] for f in found] or [np.zeros(0, np.intp)])
-        other = np.concatenate([f[1] for f in found] or [np.zeros(0, np.intp)])
-        return _Pairs(one, other, each.rows[one], others)
-
-    def _standing(
-        self, each: _Each, others: _Each, related: Related
-    ) -> Callable[[Rows, Rows], NDArray[np.bool_]]:
-        """Return what says of pairs (P,), (P,) whether the relation holds."""
-        c, rule = self.columns, RELATIONS[related.relation]
-        a_there, b_there = self._located(each.rows), self._located(others.rows)
-        boxes = bool(a_there.all() and b_there.all())
-        asked = np.zeros(len(c.picture), np.bool_)
-        asked[each.rows] = True
-        apart = not asked[others.rows].any()  # no thing is of both kinds
-
-        def holds(one: Rows, other: Rows) -> NDArray[np.bool_]:
-            rows, other_rows = each.rows[one], others.rows[other]
-            found: NDArray[np.bool_] = rule(_Corners(c, rows), _Corners(c, other_rows))
-            if not boxes:
-                both = a_there[one] & b_there[other]
-                # "on a beach", where the beach was named alone.
-                found = found | ~both if related.relation == "touching" else found & both
-            return found if apart else found & (rows != other_rows)
-
-        return holds
-
-    def _any_other(self, each: _Each, pairs: _Pairs) -> Chances:
-        """Return (N,) how likely something is there to which any of them stands."""
-        likely = np.zeros(len(self.columns.picture), np.bool_)
-        likely[each.rows] = True
-        stood_to = np.zeros(len(pairs.others.rows), np.bool_)
-        stood_to[pairs.other[likely[pairs.rows]]] = True
-        picture = self.columns.picture[pairs.others.rows[stood_to]]
-        return at_least_one(pairs.others.chance[stood_to], picture, self.columns.pictures)
+        picture = c.picture[each.rows]
+        certain = np.zeros(c.pictures)
+        if len(picture):
+            starts = starts_of(picture)
+            certain[picture[starts]] = np.maximum.reduceat(stood.chance, starts)
+        open_ = (p > certain) & (p >= least - _ROUNDING)
+        others = stood.any_other(each.rows[open_[picture]])
+        any_other = at_least_one(others.chance, c.picture[others.rows], c.pictures)
+        return np.where(open_, np.minimum(p, any_other), p)
 
 
-def _possible(rows: Rows, chance: Chances) -> _Each:
-    if chance.all():
-        return _Each(rows, chance)
-    kept = np.flatnonzero(chance)
-    return _Each(rows[kept], chance[kept])
+def _above_zero(chance: Chances) -> Rows | slice:
+    return slice(None) if chance.all() else np.flatnonzero(chance)
 
 
 def _day(iso: str) -> int:
