@@ -91,7 +91,11 @@ def things(depth: int) -> st.SearchStrategy[Thing]:
     if depth:
         related = st.lists(
             st.builds(
-                Related, st.sampled_from(sorted(RELATIONS)), things(depth - 1), st.booleans()
+                Related,
+                st.sampled_from(sorted(RELATIONS)),
+                things(depth - 1),
+                st.booleans(),
+                st.lists(things(0), max_size=2).map(tuple),
             ),
             max_size=2,
         ).map(tuple)

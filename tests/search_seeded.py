@@ -81,7 +81,10 @@ def _thing(rng: Random, depth: int) -> Thing:
 
     related = tuple(
         Related(
-            cast(Relation, rng.choice(tuple(RELATIONS))), _thing(rng, depth - 1), rng.random() < 0.2
+            cast(Relation, rng.choice(tuple(RELATIONS))),
+            _thing(rng, depth - 1),
+            rng.random() < 0.2,
+            (_thing(rng, 0),) if rng.random() < 0.2 else (),
         )
         for _ in range(rng.choice((0, 1, 1, 2)) if depth else 0)
     )

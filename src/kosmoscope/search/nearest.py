@@ -49,6 +49,7 @@ def _asked(node: Node | None) -> Iterator[Node]:
                 yield Thing(node.noun)
             for related in node.related:
                 if not related.negated:
-                    yield from _asked(related.to)
+                    for to in related.any_of:
+                        yield from _asked(to)
         case _:
             yield node

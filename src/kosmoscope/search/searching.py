@@ -371,7 +371,8 @@ def _nouns(node: Node | None) -> Iterator[str]:
         case Thing():
             yield node.noun
             for related in node.related:
-                yield from _nouns(related.to)
+                for to in related.any_of:
+                    yield from _nouns(to)
         case Not():
             yield from _nouns(node.part)
         case All() | Any_():

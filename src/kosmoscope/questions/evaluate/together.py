@@ -72,7 +72,7 @@ class _Stood:
     chance: Chances
     """(R,) that each does to any."""
     any_other: Callable[[Rows], Each]
-    """Those to which any of some rows stands."""
+    """Those to which any of some rows stands; a thing may be among them several times."""
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class _Judge:
             p = between(each.chance, numbers, picture, n, thing.count.low, thing.count.high)
         if thing.count.low > 0:
             for related, stood in zip(thing.related, self._stood[thing, least], strict=True):
-                if not related.negated and related.to.count.low > 0:
+                if _is_needed(related):
                     p = self._no_likelier(p, each, stood, least)
         return p
 
@@ -176,19 +176,25 @@ class _Judge:
     def _likely(self, thing: Thing, each: Each, least: float) -> Each:
         """Return those in pictures that can be so likely: it takes any of them, and of each other
         thing to which they are to stand."""
-        needed = [each]
-        needed += [
-            self.each(r.to)
+        needed = [
+            r.any_of
             for r in thing.related
-            if not r.negated and r.to.count.low > 0 and not self._is_anything(r.to)
+            if _is_needed(r) and not any(map(self._is_anything, r.any_of))
         ]
-        if len(needed) == 1:
+        if not needed:
             return each
         picture, n = self.columns.picture, self.columns.pictures
-        likely = np.ones(n, np.bool_)
+
+        def likely(some: Iterable[Each]) -> Truths:
+            none = np.ones(n)
+            for one in some:
+                none *= 1 - at_least_one(one.chance, picture[one.rows], n)
+            return np.asarray(1 - none >= least - _ROUNDING)
+
+        there = likely([each])
         for some in needed:
-            likely &= at_least_one(some.chance, picture[some.rows], n) >= least - _ROUNDING
-        kept = likely[picture[each.rows]]
+            there &= likely(map(self.each, some))
+        kept = there[picture[each.rows]]
         return Each(each.rows[kept], each.chance[kept])
 
     def _meant(self, noun: str) -> Rows:
@@ -208,10 +214,24 @@ class _Judge:
         return np.asarray(self.columns.phrases.having(words)[self.columns.phrase[rows]])
 
     def _stands(self, each: Each, related: Related) -> _Stood:
-        if self._is_anything(related.to):
-            return self._stands_to_anything(each, related.relation)
-        others, size, count = self.each(related.to), len(each.rows), related.to.count
-        one, other = pairs(self.columns, each.rows, others.rows, related.relation)
+        stands = [self._stands_to(each, related.relation, to) for to in related.any_of]
+        if len(stands) == 1:
+            return stands[0]
+        none = np.prod([1 - one.chance for one in stands], axis=0)
+
+        def any_other(rows: Rows) -> Each:
+            some = [one.any_other(rows) for one in stands]
+            found = np.concatenate([each.rows for each in some])
+            order = np.argsort(found, kind="stable")
+            return Each(found[order], np.concatenate([each.chance for each in some])[order])
+
+        return _Stood(1 - none, any_other)
+
+    def _stands_to(self, each: Each, relation: Relation, to: Thing) -> _Stood:
+        if self._is_anything(to):
+            return self._stands_to_anything(each, relation)
+        others, size, count = self.each(to), len(each.rows), to.count
+        one, other = pairs(self.columns, each.rows, others.rows, relation)
         chance = others.chance[other]
         if count == SOME:
             p = at_least_one(chance, one, size)
@@ -264,6 +284,11 @@ class _Judge:
         others = stood.any_other(each.rows[open_[picture]])
         any_other = at_least_one(others.chance, c.picture[others.rows], c.pictures)
         return np.where(open_, np.minimum(p, any_other), p)
+
+
+def _is_needed(related: Related) -> bool:
+    """Say whether what a thing stands to must be there."""
+    return not related.negated and all(to.count.low > 0 for to in related.any_of)
 
 
 def _above_zero(chance: Chances) -> Rows | slice:
