@@ -14,6 +14,9 @@ from kosmoscope.questions.language.lexicon import COLOURS
 
 COLOUR_NAMES = tuple(dict.fromkeys(COLOURS.values()))
 """Bit i of a thing's colours is the i-th of these."""
+COLOUR_BITS = (1 << len(COLOUR_NAMES)) - 1
+BY_BITS = {"": 0, "box": 1 << 14, "mask": 1 << 15}
+"""Above the colours: whose pixels they are of (`Seen.coloured_by`)."""
 
 
 class Phrases:
@@ -88,7 +91,7 @@ class Columns:
     probability: NDArray[np.uint16]
     """(B,): in 1/10,000."""
     colours: NDArray[np.uint16]
-    """(B,): a bit for each of `COLOUR_NAMES`; 0 where nobody knows."""
+    """(B,): a bit for each of `COLOUR_NAMES`, none where nobody knows; and one of `BY_BITS`."""
     number: NDArray[np.uint8]
     """(B,): how many things are in the box, at least 1."""
     phrases: Phrases

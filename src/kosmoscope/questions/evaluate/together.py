@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.questions.evaluate.columns import COLOUR_NAMES, Columns
+from kosmoscope.questions.evaluate.columns import COLOUR_BITS, COLOUR_NAMES, Columns
 from kosmoscope.questions.evaluate.counting import at_least_one, between, starts_of
 from kosmoscope.questions.evaluate.rules import ANYTHING, UNREAD, UNSAID, Meaning, in_folder
 from kosmoscope.questions.evaluate.space import PLACES, SIZES
@@ -144,7 +144,7 @@ class _Judge:
             fits = (p >= low) & (p <= high)
             rows, p = rows[fits], p[fits]
         for colour in thing.colours:
-            has = c.colours[rows]
+            has = c.colours[rows] & np.uint16(COLOUR_BITS)
             bit = np.uint16(1 << COLOUR_NAMES.index(colour))
             p *= np.where(has == 0, UNSAID, (has & bit) > 0)
         if thing.size is not None:
