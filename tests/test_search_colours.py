@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ from PIL import Image
 
 from kosmoscope.batch.segments import SEGMENTS, segments_file
 from kosmoscope.errors import InputError
+from kosmoscope.gallery.outlines import collect_outlines
+from kosmoscope.gallery.records import collect
+from kosmoscope.gallery.seen import seen_in
 from kosmoscope.masks import LabelMap, Segment
+from kosmoscope.questions.evaluate.packing import colour_bits
 from kosmoscope.questions.shapes import shapes_of
 from kosmoscope.search import Index, update_index
 from kosmoscope.types import ImageInfo
@@ -41,16 +47,19 @@ def out(tmp_path: Path) -> Path:
     return write(tmp_path / "out", [line("ring.png", [RING], base=str(tmp_path))])
 
 
-def segmented(out: Path, *, caption: str = CAPTION, box: tuple[float, ...] = BOX) -> Path:
-    """Write the ring's mask as `segment OUT` does."""
+def segmentation(caption: str = CAPTION, box: tuple[float, ...] = BOX) -> LabelMap:
     info = ImageInfo("ring.png", WIDTH, HEIGHT)
     x1, y1, x2, y2 = box
     corners = x1 * WIDTH, y1 * HEIGHT, x2 * WIDTH, y2 * HEIGHT
     segment = Segment(1, "a ring", "thing", 0, corners, 0.8)
-    found = LabelMap(info, "by hand", MASK.astype(np.uint16), (segment,), caption)
+    return LabelMap(info, "by hand", MASK.astype(np.uint16), (segment,), caption)
+
+
+def segmented(out: Path, **options: Any) -> Path:
+    """Write the ring's mask as `segment OUT` does."""
     file = segments_file(out / SEGMENTS, "ring.png", "brief")
     file.parent.mkdir(exist_ok=True)
-    file.write_text(found.to_json(), encoding="utf-8")
+    file.write_text(segmentation(**options).to_json(), encoding="utf-8")
     return file
 
 
@@ -106,3 +115,14 @@ def test_masks_are_made_smaller_by_the_middle_of_each_pixel() -> None:
     segments = tuple(Segment(i, f"part {i}", "thing", 0, (0, 0, 6, 4)) for i in (1, 2))
     found = LabelMap(ImageInfo("", 6, 4), "by hand", labels.astype(np.uint16), segments)
     np.testing.assert_array_equal(shapes_of(found, (2, 2)).labels, labels[np.ix_((1, 3), (1, 4))])
+
+
+@pytest.mark.parametrize(("masks", "colour"), [((), "blue"), ((segmentation(),), "red")])
+def test_the_gallery_takes_the_same(out: Path, masks: tuple[LabelMap, ...], colour: str) -> None:
+    description = described(str(out.parent / "ring.png"), [RING], (WIDTH, HEIGHT))
+    kept = (replace(m, image=replace(m.image, path=description.image.path)) for m in masks)
+    collected = collect([description], None, collect_outlines(kept))
+    (picture,) = collected.pictures
+    masks = tuple(one.label_map() for one in picture.masks)
+    seen = seen_in(picture.path, picture.file, picture.descriptions, masks)
+    assert seen.things[0][4] == colour_bits([colour])

@@ -145,8 +145,10 @@ def _look(
     def one(picture: PictureRecord) -> tuple[Thumbnail, Seen]:
         thumbnail = make_thumbnail(picture.path, picture.file, folder, px)
         file = picture.file if thumbnail.name else None
-        seen = seen_in(picture.path, file, picture.descriptions)
+        masks = [one.label_map() for one in picture.masks]
+        seen = seen_in(picture.path, file, picture.descriptions, masks)
         picture.descriptions.clear()
+        picture.masks.clear()
         return thumbnail, seen
 
     made: list[Thumbnail] = []
