@@ -45,6 +45,8 @@ from kosmoscope.questions.language.tree import (
 )
 
 _ROUNDING = 1e-9
+_MANY = 8
+"""How all things stand to anything is reckoned for a question about at least one in so many."""
 
 
 def evaluate_all(query: Query, columns: Columns, meaning: Meaning, least: float = 0.0) -> Chances:
@@ -229,7 +231,9 @@ class _Judge:
 
     def _stands_to(self, each: Each, relation: Relation, to: Thing) -> _Stood:
         if self._is_anything(to):
-            return self._stands_to_anything(each, relation)
+            many = _MANY * len(each.rows) >= len(self.columns.picture)
+            if many or relation in self.columns.to_anything:
+                return self._stands_to_anything(each, relation)
         others, size, count = self.each(to), len(each.rows), to.count
         one, other = pairs(self.columns, each.rows, others.rows, relation)
         chance = others.chance[other]
@@ -247,7 +251,7 @@ class _Judge:
         return _Stood(p, any_other)
 
     def _is_anything(self, thing: Thing) -> bool:
-        """Say whether it is whatever has a box: how all things stand to that is known."""
+        """Say whether it is whatever has a box: how all things stand to that can be kept."""
         return thing == Thing(ANYTHING) and self.score == (0.0, 1.0)
 
     def _stands_to_anything(self, each: Each, relation: Relation) -> _Stood:
