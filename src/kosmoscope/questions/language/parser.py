@@ -1,7 +1,8 @@
 """From a question in words to a tree; every text is a question, so nothing is ever refused.
 
 A recursive descent over the tokens (docs/search.md has the grammar). Each step takes at least one
-token and looks at a fixed number ahead, so that the work grows with the text alone.
+token and looks at a fixed number ahead; only a thing after "or" may be read twice, so that the work
+grows with the text alone.
 """
 
 from __future__ import annotations
