@@ -28,7 +28,7 @@ import kosmoscope
 import machine
 from kosmoscope.export.nouns import article
 from kosmoscope.gallery import build_gallery
-from kosmoscope.search.words import meaning
+from kosmoscope.questions.words import meaning
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 
 QUESTIONS = (

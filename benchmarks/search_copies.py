@@ -1,4 +1,4 @@
-"""Copies of a picture: how many the hash of `kosmoscope.search.likeness` finds, and what else.
+"""Copies of a picture: how many the hash of `kosmoscope.images.hashing` finds, and what else.
 
     python benchmarks/search_copies.py DATA [--limit 400]
 
@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from kosmoscope.evaluation.data import PhotoSet
-from kosmoscope.search.likeness import SAME_BITS, picture_hash
+from kosmoscope.images.hashing import picture_hash
+from kosmoscope.search.likeness import SAME_BITS
 
 SETS = ("coco", "flickr8k", "caltech", "intel")
 DISTANCES = (2, 4, 6, 8, 10)

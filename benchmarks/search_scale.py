@@ -5,8 +5,9 @@
 The results are made here, not by a model: captions and boxes drawn at random, of 1,500 nouns whose
 frequencies fall as those of a language do (Zipf), with numbers, colours and folders. Two thirds of
 all things are some kind of person. Each kind of question is asked 40 times with different words,
-the commonest nouns first; p95 is over all questions of a kind, on an open index. "Cold" is a new
-process: opening, reading the columns, one question. Beside the time that passes stands the
+the commonest nouns first; p95 is over all questions of a kind, on an open index, and the slowest
+stands beside it: what is reckoned once and kept makes the first one of some kinds slow. "Cold" is a
+new process: opening, reading the columns, one question. Beside the time that passes stands the
 processor's: on a machine with other work on it, it says more.
 """
 
@@ -26,8 +27,8 @@ import numpy as np
 import machine
 from kosmoscope.batch.names import json_line
 from kosmoscope.export.nouns import article, plural
+from kosmoscope.questions.words import meaning
 from kosmoscope.search import INDEX, Index, update_index
-from kosmoscope.search.words import meaning
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 
 NOUNS = 1500
@@ -106,6 +107,7 @@ def questions(names: list[str]) -> Iterator[tuple[str, list[str]]]:
     yield "left of", each(lambda a, b: f"a {a} left of a {b}")
     yield "left of a kind", [f"a person left of {k}" for k in ("an animal", "a vehicle")] * 20
     yield "near anything", each(lambda a, _: f"a {a} near something")
+    yield "near a kind", [f"a person near {k}" for k in ("a person", "an animal")] * 20
     yield "two relations", each(lambda a, b: f"a {a} above a {b} and near a {names[0]}")
     yield "number and relation", each(lambda a, b: f"two {plural(a)} right of a {b}")
     yield "colour, size and place", each(lambda a, _: f"a large red {a} on the left")
@@ -153,7 +155,8 @@ def measure(folder: Path, pictures: int) -> None:
     )
     cold = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
     print("cold:", cold.stdout.strip() or cold.stderr)
-    print("| question | found, median | median | p95 | p95, processor |\n|---|---|---|---|---|")
+    print("| question | found, median | median | p95 | slowest | p95, processor |")
+    print("|---|---|---|---|---|---|")
     with Index.open(folder) as index:
         index.search("a dog")
         for kind, asked in questions(made.nouns):
@@ -166,7 +169,8 @@ def measure(folder: Path, pictures: int) -> None:
                 found.append(answer.total)
             middle, late = np.percentile(seconds, (50, 95)) * 1e3
             own = np.percentile(processor, 95) * 1e3
-            row = f"{middle:.1f} ms | {late:.1f} ms | {own:.1f} ms"
+            last = max(seconds) * 1e3
+            row = f"{middle:.1f} ms | {late:.1f} ms | {last:.1f} ms | {own:.1f} ms"
             print(f"| {kind} | {np.median(found):.0f} | {row} |")
 
 

@@ -1,6 +1,6 @@
 """Search against labels: questions with known answers, asked of true boxes and of pocket's.
 
-    python benchmarks/search_truth.py --data FOLDER [--curve]
+    python benchmarks/search_truth.py --data FOLDER [--curve] [--folds 11]
 
 The pictures are COCO's that are kept from training and whose labels are complete. Questions are
 made of the labels: things, kinds, numbers, none, the four directions, inside, places, and
@@ -11,26 +11,40 @@ Two folders of results are made, indexed and asked: one in which each label's bo
 said, surely, which tells whether language and geometry are right; and pocket's own. Beside them a
 bag of words: pictures whose caption has all nouns of the question. Precision and recall are over
 all pairs of question and picture; questions whose true answer is nothing are counted apart.
+
+Pocket's `calibration.json` was fitted on the boxes of these very pictures. With `--folds` the
+confidences are fitted anew, those of each part of the pictures on all other parts alone, by the
+same code (`recipes.pocket.calibrate`), and asked beside the ones that ship.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 import machine
 from kosmoscope.batch.names import json_line
+from kosmoscope.calibration import Calibration
 from kosmoscope.evaluation.data import Record, open_sets
+from kosmoscope.evaluation.judging import Labels, judge
 from kosmoscope.export.nouns import article, plural, singular
+from kosmoscope.questions.language.tokens import words_of
+from kosmoscope.results import Description
 from kosmoscope.scope import load
 from kosmoscope.search import CUT_OFF, Index, update_index
-from kosmoscope.search.language.tokens import words_of
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from recipes.pocket.calibrate import fit, made_of
 
 Corners = tuple[float, float, float, float]
 EACH = 30
@@ -244,6 +258,40 @@ def folder_of(out: Path, descriptions: Sequence[GroundedCaption]) -> Path:
     return out
 
 
+def refitted(
+    records: Sequence[Record], said: Sequence[Description], labels: Labels, folds: int
+) -> list[Description]:
+    """Return descriptions whose boxes have the confidences that all other folds' pictures give."""
+    order = list(range(len(records)))
+    random.Random(0).shuffle(order)
+    fold = {picture: i % folds for i, picture in enumerate(order)}
+    scored: list[tuple[int, tuple[float, float], bool]] = [
+        (fold[i], (box.phrase_score, box.score), box.found is not None)
+        for i, (record, description) in enumerate(zip(records, said, strict=True))
+        for box in judge(record, labels, description).boxes
+        if box.thing and box.phrase_score is not None and box.score is not None
+    ]
+
+    def fitted(left_out: int) -> Calibration:
+        others = [(scores, right) for number, scores, right in scored if number != left_out]
+        right = np.array([float(one) for _, one in others])
+        return made_of(fit(np.array([scores for scores, _ in others]), right))
+
+    calibrations = [fitted(number) for number in range(folds)]
+
+    def sure(entity: Entity, calibration: Calibration) -> Entity:
+        boxes = (
+            replace(box, confidence=calibration.confidence(entity.score, box.score))
+            for box in entity.boxes
+        )
+        return replace(entity, boxes=tuple(boxes))
+
+    return [
+        replace(d, entities=tuple(sure(e, calibrations[fold[i]]) for e in d.entities))
+        for i, d in enumerate(said)
+    ]
+
+
 def asking(index: Index, cut_off: float) -> Answers:
     def answers(asked: Asked) -> frozenset[str]:
         found = index.search(asked.text, limit=len(index), cut_off=cut_off)
@@ -268,6 +316,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--curve", action="store_true", help="other cut-offs too")
+    parser.add_argument("--folds", type=int, default=0, help="cross-validate the confidences")
     args = parser.parse_args()
     print(machine.describe())
     (coco,) = open_sets(args.data, ["coco"])
@@ -278,6 +327,7 @@ def main() -> None:
         asked = questions([Shown(r.file, tuple(things(r))) for r in chosen])
         empty = sum(not q.true for q in asked)
         print(f"{len(chosen)} pictures, {len(asked)} questions, of {empty} the answer is nothing")
+        labels = Labels.of(coco.things, coco.stuff)
         true = folder_of(
             Path(folder) / "true", [true_description(r, sizes[r.file]) for r in chosen]
         )
@@ -291,6 +341,13 @@ def main() -> None:
             told("pocket's boxes", asked, asking(index, CUT_OFF), families=True)
             for cut_off in (0.2, 0.3, 0.4, 0.6, 0.7, 0.8) if args.curve else ():
                 told(f"from {cut_off:.1f} on", asked, asking(index, cut_off))
+        if args.folds:
+            cross = folder_of(Path(folder) / "cross", refitted(chosen, said, labels, args.folds))
+            with Index.open(cross) as index:
+                name = f"pocket's boxes, confidences of the other {args.folds - 1} folds"
+                told(name, asked, asking(index, CUT_OFF), families=True)
+                for cut_off in (0.2, 0.3, 0.4, 0.6, 0.7, 0.8) if args.curve else ():
+                    told(f"these from {cut_off:.1f} on", asked, asking(index, cut_off))
         told("bag of words over pocket's captions", asked, bag(said))
 
 

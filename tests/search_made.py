@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from kosmoscope.search.evaluate import PictureRecord, Seen
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS
-from kosmoscope.search.language import (
+from kosmoscope.questions.evaluate import PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS
+from kosmoscope.questions.language import (
     All,
     Any_,
     Count,
@@ -91,7 +91,11 @@ def things(depth: int) -> st.SearchStrategy[Thing]:
     if depth:
         related = st.lists(
             st.builds(
-                Related, st.sampled_from(sorted(RELATIONS)), things(depth - 1), st.booleans()
+                Related,
+                st.sampled_from(sorted(RELATIONS)),
+                things(depth - 1),
+                st.booleans(),
+                st.lists(things(0), max_size=2).map(tuple),
             ),
             max_size=2,
         ).map(tuple)

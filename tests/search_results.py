@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kosmoscope.batch.names import json_line, named
 from kosmoscope.files.text import utf8
+from kosmoscope.questions.evaluate import PictureRecord
 from kosmoscope.search import Index
-from kosmoscope.search.evaluate import PictureRecord
 from kosmoscope.types import Box, Entity, GroundedCaption, ImageInfo
 
 Thing = tuple[str, float, tuple[float, float, float, float] | None]

@@ -9,10 +9,10 @@ import unicodedata
 from random import Random
 from typing import cast
 
-from kosmoscope.search.evaluate import PictureRecord, Seen
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS
-from kosmoscope.search.language import (
+from kosmoscope.questions.evaluate import PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS
+from kosmoscope.questions.language import (
     SOME,
     All,
     Any_,
@@ -26,7 +26,7 @@ from kosmoscope.search.language import (
     Thing,
     Words,
 )
-from kosmoscope.search.language.tree import Place, Relation, Size
+from kosmoscope.questions.language.tree import Place, Relation, Size
 from search_made import DAYS, EXTRA, FOLDERS, NOUNS, VOCABULARY
 
 
@@ -81,7 +81,10 @@ def _thing(rng: Random, depth: int) -> Thing:
 
     related = tuple(
         Related(
-            cast(Relation, rng.choice(tuple(RELATIONS))), _thing(rng, depth - 1), rng.random() < 0.2
+            cast(Relation, rng.choice(tuple(RELATIONS))),
+            _thing(rng, depth - 1),
+            rng.random() < 0.2,
+            (_thing(rng, 0),) if rng.random() < 0.2 else (),
         )
         for _ in range(rng.choice((0, 1, 1, 2)) if depth else 0)
     )

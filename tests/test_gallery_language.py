@@ -20,15 +20,15 @@ from gallery_tab import Tab
 from kosmoscope.export.nouns import article, head_noun, plural, singular
 from kosmoscope.gallery.html import SEARCH, bundled, safe_json
 from kosmoscope.gallery.language import language
-from kosmoscope.search import parse, wording
-from kosmoscope.search.evaluate import PictureRecord, evaluate
-from kosmoscope.search.evaluate.packing import columns_of
-from kosmoscope.search.known import named
-from kosmoscope.search.language import Query
-from kosmoscope.search.language.tokens import fold, tokens_of, words_of
+from kosmoscope.questions import parse, wording
+from kosmoscope.questions.evaluate import PictureRecord, evaluate
+from kosmoscope.questions.evaluate.packing import columns_of
+from kosmoscope.questions.known import named
+from kosmoscope.questions.language import Query
+from kosmoscope.questions.language.tokens import fold, tokens_of, words_of
+from kosmoscope.questions.words import TABLE, meaning
+from kosmoscope.questions.words.part import lines_about
 from kosmoscope.search.nearest import nearness
-from kosmoscope.search.words import TABLE, meaning
-from kosmoscope.search.words.part import lines_about
 from test_search_cases import CASES
 from test_search_language import HOSTILE
 
@@ -75,7 +75,7 @@ PRESENT = [
     *("dog", "puppy", "cat", "boat", "sailboat", "person", "man", "woman", "car", "bus", "train"),
     *("traffic light", "tree", "oak", "rose", "glass", "wine glass", "mountain", "zyzzyva"),
 ]
-_LINES = files("kosmoscope.search.words").joinpath(TABLE).read_text("utf-8").splitlines()
+_LINES = files("kosmoscope.questions.words").joinpath(TABLE).read_text("utf-8").splitlines()
 ASKED = sorted({noun for line in _LINES for noun in re.split("[,|]", line.rpartition("|")[0])})
 
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from gallery_tab import Keys, Tab, phone
 from kosmoscope.gallery import build_gallery
+from kosmoscope.questions import CUT_OFF, parse
+from kosmoscope.questions.evaluate import evaluate
+from kosmoscope.questions.known import record_of
+from kosmoscope.questions.looking import look
+from kosmoscope.questions.words import meaning
 from kosmoscope.results import Description
-from kosmoscope.search import CUT_OFF, parse
-from kosmoscope.search.evaluate import evaluate
-from kosmoscope.search.known import record_of
-from kosmoscope.search.looking import look
-from kosmoscope.search.words import meaning
 from test_gallery import HOSTILE, describe, paint
 from test_gallery_masks import masks_of
 from test_search_language import HOSTILE as HOSTILE_QUESTIONS

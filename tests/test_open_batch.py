@@ -152,7 +152,7 @@ def test_a_picture_that_is_read_with_its_prompt_is_kept_for_others(alone: bool) 
     assert image.state.prefix is not None
     assert np.array_equal(prefix.keys, image.state.prefix.keys)
     assert np.array_equal(prefix.values, image.state.prefix.values)
-    picture = PictureState(image.state.embeddings, image.state.model, prefix)
+    picture = PictureState(image.state.embeddings, image.state.model, prefix=prefix)
     again = Request(
         PromptIds(request.prompt.ids, ((2, picture),)), request.options, request.grammar
     )

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from kosmoscope.search.evaluate import PictureRecord, evaluate
-from kosmoscope.search.evaluate.packing import columns_of
-from kosmoscope.search.evaluate.together import evaluate_all
-from kosmoscope.search.language import parse, wording
+from kosmoscope.questions.evaluate import PictureRecord, evaluate
+from kosmoscope.questions.evaluate.packing import columns_of
+from kosmoscope.questions.evaluate.together import evaluate_all
+from kosmoscope.questions.language import parse, wording
 
 CASES = json.loads((Path(__file__).parent / "search_cases.json").read_text(encoding="utf-8"))
 

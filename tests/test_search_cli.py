@@ -58,9 +58,9 @@ def test_nothing(out: Path) -> None:
 
 def test_json(out: Path) -> None:
     run("index", out)
-    found = json.loads(run("search", out, "a dog near a dog or a car", "-f", "json").stdout)
+    found = json.loads(run("search", out, "(a dog near a dog) or a car", "-f", "json").stdout)
     assert (found["total"], found["pictures"], found["read_as"]) == (
-        2, 2, "a dog near a dog or a car",
+        2, 2, "(a dog near a dog) or a car",
     )  # fmt: skip
     assert len(found["hits"]) == 2
     hit = found["hits"][0]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_made as made
-from kosmoscope.search.evaluate import PictureRecord, evaluate
-from kosmoscope.search.evaluate.chance import between, none_of
-from kosmoscope.search.evaluate.counting import at_least_one
-from kosmoscope.search.evaluate.counting import between as all_between
-from kosmoscope.search.evaluate.packing import columns_of
-from kosmoscope.search.evaluate.together import evaluate_all
-from kosmoscope.search.language import Query
+from kosmoscope.questions.evaluate import PictureRecord, evaluate
+from kosmoscope.questions.evaluate.chance import between, none_of
+from kosmoscope.questions.evaluate.counting import at_least_one
+from kosmoscope.questions.evaluate.counting import between as all_between
+from kosmoscope.questions.evaluate.packing import columns_of
+from kosmoscope.questions.evaluate.space import RELATIONS
+from kosmoscope.questions.evaluate.together import evaluate_all
+from kosmoscope.questions.language import Query, Related, Thing
 
 
 @given(made.queries, st.lists(made.records, min_size=1, max_size=6), made.fractions)
@@ -30,6 +33,34 @@ def test_all_at_once_is_one_by_one(
     likely = evaluate_all(query, columns, made.meaning, least)
     np.testing.assert_allclose(likely[found >= least], found[found >= least], rtol=0, atol=1e-9)
     assert (likely[found < least] < least + 1e-9).all()
+
+
+related_to_something = st.lists(
+    st.builds(Related, st.sampled_from(sorted(RELATIONS)), st.just(Thing("thing")), st.booleans()),
+    min_size=1,
+    max_size=2,
+).map(tuple)
+
+
+@given(
+    st.lists(st.tuples(made.things(0), related_to_something), min_size=1, max_size=3),
+    st.lists(made.records, min_size=1, max_size=6),
+    made.fractions,
+)
+@settings(max_examples=150, deadline=None)
+def test_how_things_stand_to_anything_is_reckoned_once_and_the_same(
+    asked: list[tuple[Thing, tuple[Related, ...]]], records: list[PictureRecord], least: float
+) -> None:
+    columns = columns_of(records)
+    for thing, related in asked:  # of the same columns, which keep what was reckoned
+        query = Query(replace(thing, related=related))
+        alone = [evaluate(query, record, made.meaning).probability for record in records]
+        found = evaluate_all(query, columns, made.meaning)
+        np.testing.assert_allclose(found, alone, rtol=0, atol=1e-9)
+        likely = evaluate_all(query, columns, made.meaning, least)
+        kept = found >= least
+        np.testing.assert_allclose(likely[kept], found[kept], rtol=0, atol=1e-9)
+        assert (likely[~kept] < least + 1e-9).all()
 
 
 @given(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli_runner import run
-from kosmoscope.search import parse, wording
-from kosmoscope.search.evaluate.space import RELATIONS
-from kosmoscope.search.language.wording import RELATION_WORDS
+from kosmoscope.questions import parse, wording
+from kosmoscope.questions.evaluate.space import RELATIONS
+from kosmoscope.questions.language.wording import RELATION_WORDS
 from search_results import LEFT, RIGHT, line, write
 
 TEXT = (Path(__file__).parent.parent / "docs" / "search.md").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kosmoscope.errors import FolderBusyError, InputError, OptionError
 from kosmoscope.files.locks import if_free
+from kosmoscope.questions.evaluate.packing import pack
 from kosmoscope.search import INDEX, Index, IndexDamagedError, update_index
-from kosmoscope.search.evaluate.packing import pack
 from kosmoscope.search.index import reading, schema
 from kosmoscope.search.index.chunks import Chunk, joined
 from kosmoscope.search.making import LOCK

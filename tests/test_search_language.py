@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_made as made
-from kosmoscope.search.language import Query, parse, wording
-from kosmoscope.search.language.tokens import MAX_CHARACTERS, fold, tokens_of, words_of
+from kosmoscope.questions.language import Query, parse, wording
+from kosmoscope.questions.language.tokens import MAX_CHARACTERS, fold, tokens_of, words_of
 
 
 def same(query: Query) -> None:

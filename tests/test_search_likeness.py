@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from kosmoscope.search.likeness import SAME_BITS, copies, likenesses, picture_hash
+from kosmoscope.images.hashing import picture_hash
+from kosmoscope.search.likeness import SAME_BITS, copies, likenesses
 from server_process import PHOTOS
 
 

@@ -6,9 +6,9 @@ from itertools import combinations, product
 
 import numpy as np
 
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, UNITS
-from kosmoscope.search.language.lexicon import RELATIONS as WORDS
-from kosmoscope.search.language.lexicon import SIDES
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS, SIZES, UNITS
+from kosmoscope.questions.language.lexicon import RELATIONS as WORDS
+from kosmoscope.questions.language.lexicon import SIDES
 
 STEPS = 4
 SPANS = list(combinations(range(STEPS + 1), 2))

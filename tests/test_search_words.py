@@ -13,11 +13,11 @@ import pictures as made_pictures
 from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.export.nouns import head_noun
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.colours import colour_map, colours_in
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES
-from kosmoscope.search.known import UNSCORED, folder_of, named, record_of
-from kosmoscope.search.looking import Looked, day_of, look, place_of
-from kosmoscope.search.words import is_known, meaning
+from kosmoscope.questions.colours import colour_map, colours_in
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES
+from kosmoscope.questions.known import UNSCORED, folder_of, named, record_of
+from kosmoscope.questions.looking import Looked, day_of, look, place_of
+from kosmoscope.questions.words import is_known, meaning
 from kosmoscope.types import Box, Entity
 from recipes.words.build import WordNet, nouns_of, table_of
 from search_results import LEFT, MIDDLE, RIGHT, SIZE, described

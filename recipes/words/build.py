@@ -1,7 +1,7 @@
 """Make the table of what nouns mean, from WordNet and from the nouns of captions.
 
     python -m recipes.words.build --wordnet /usr/share/wordnet --captions captions.txt.gz \\
-      src/kosmoscope/search/words/nouns.txt
+      src/kosmoscope/questions/words/nouns.txt
 
 `--wordnet` is the folder of Debian's wordnet-base (WordNet 3.0), `--captions` a text with one
 caption a line. The same files always give the same bytes.
@@ -24,7 +24,7 @@ from pathlib import Path
 from kosmoscope.evaluation.words import CLASS_NAMES
 from kosmoscope.export.nouns import head_noun, singular
 from kosmoscope.files.writing import write_text
-from kosmoscope.search.language.tokens import words_of
+from kosmoscope.questions.language.tokens import words_of
 from recipes.pocket.naming import NAMES
 from recipes.words.corrections import CUT, EXTRA, SENSES, TOO_GENERAL
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +13,7 @@ import typer
 from kosmoscope.cli import terminal
 from kosmoscope.errors import ImageError, OptionError
 from kosmoscope.files.marker import Claim, claim
-from kosmoscope.files.names import fitted
+from kosmoscope.files.names import fitted, lasting_name
 from kosmoscope.files.text import one_line
 from kosmoscope.files.writing import write_text
 
@@ -151,19 +149,6 @@ def free_name(path: str, taken: dict[str, str], *, room: int = 0) -> str:
         number += 1
         name = fitted(f"{stem}-{number}", room)
     return name
-
-
-def lasting_name(path: str, task: str = "", *, room: int = 5) -> str:
-    """Return a file's name, without suffix, that only a picture's path and the task decide.
-
-    Args:
-        path: the picture's.
-        task: its key, put behind the name.
-        room: bytes that will be put behind it, see `kosmoscope.files.names.fitted`.
-    """
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    stem = one_line(Path(path).stem)[:80] or "picture"
-    return fitted("-".join(filter(None, (stem, digest, task))), room)
 
 
 def style_of(

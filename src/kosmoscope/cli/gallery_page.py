@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kosmoscope.batch.segments import SEGMENTS
 from kosmoscope.cli.progress import Counter
-from kosmoscope.cli.segment_files import SEGMENTS, SegmentFiles
+from kosmoscope.cli.segment_files import SegmentFiles
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Result

@@ -287,7 +287,7 @@ def _answered(answer: Answer) -> list[RenderableType]:
 
 def _evidence(sights: Sequence[Sight]) -> str:
     """Return the first sights in words: "a dog (93 %) left of two cars"."""
-    from kosmoscope.search.language.wording import RELATION_WORDS
+    from kosmoscope.questions.language.wording import RELATION_WORDS
 
     words = []
     for sight in sights[:_SHOWN]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kosmoscope.batch.segments import SEGMENTS
 from kosmoscope.cli import terminal
 from kosmoscope.cli.boxes import FractionsOption, PixelsOption, Units, typed_box, typed_point
 from kosmoscope.cli.exit_codes import FAILED
@@ -19,7 +20,6 @@ from kosmoscope.cli.options import Format, FormatOption, Only, add_commands
 from kosmoscope.cli.picture_sources import STDIN, STDIN_NAME, check_stdin, expanded
 from kosmoscope.cli.result_options import check_folder
 from kosmoscope.cli.segment_files import (
-    SEGMENTS,
     SegmentFiles,
     SegmentFolder,
     ToSegment,

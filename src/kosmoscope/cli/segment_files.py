@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kosmoscope.cli.annotated import free_name, lasting_name
+from kosmoscope.batch.segments import ROOM, SUFFIX, WORDS_BYTES, segments_file
+from kosmoscope.cli.annotated import free_name
 from kosmoscope.errors import FolderMismatchError, InputError, OptionError
 from kosmoscope.files.checked import read_object
 from kosmoscope.files.marker import claim
@@ -25,20 +26,15 @@ if TYPE_CHECKING:
     from kosmoscope.results import Description
     from kosmoscope.segment import Segmentation
 
-SEGMENTS = "segments"
-"""Inside a folder of results: where the segments of its descriptions go."""
 SETTINGS = "segment.settings"
 """JSON. What is written for a picture, whatever it is called, ends in .json, .png or .jpg."""
 OLD_SETTINGS = "segment-settings.json"
 """What earlier versions called it: the name of a picture's file too."""
 _CLEARING = "clearing"
 """In the settings while `overwrite` removes what others made: whoever comes next goes on."""
-_SUFFIX, _LABELS = ".json", "-labels.png"
+_LABELS = "-labels.png"
 _OVERLAYS = ("-overlay.jpg", "-overlay.png")
 _JPEG_SIDE = 65_500
-_WORDS_BYTES = 40
-_ROOM = len("-65534-") + _WORDS_BYTES + len(".png")
-"""The longest ending: of a cut-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,7 @@ class SegmentFolder:
         except (InputError, KeyError, TypeError, AttributeError):
             return
         with told(file):
-            for ending in (*cut_outs, _LABELS, *_OVERLAYS, _SUFFIX):
+            for ending in (*cut_outs, _LABELS, *_OVERLAYS, SUFFIX):
                 _beside(file, ending).unlink(missing_ok=True)
 
     def expect(self, pictures: Sequence[ToSegment]) -> None:
@@ -153,11 +149,9 @@ class SegmentFolder:
     def file(self, one: ToSegment) -> Path:
         """Where the JSON goes: by its place in the order for pictures, by path for results."""
         if one.task:
-            name = lasting_name(one.path, one.task, room=_ROOM)
-        else:
-            path = one.path if one.data is None else one.path.strip("<>")
-            name = free_name(path, self._taken, room=_ROOM)
-        return self.folder / (name + _SUFFIX)
+            return segments_file(self.folder, one.path, one.task)
+        path = one.path if one.data is None else one.path.strip("<>")
+        return self.folder / (free_name(path, self._taken, room=ROOM) + SUFFIX)
 
     def has(self, one: ToSegment) -> bool:
         """Say whether this run or an earlier one of the same command finished a picture."""
@@ -265,7 +259,7 @@ def _segment_files(folder: Path) -> list[Path]:
     """The files of pictures in a folder, by name: not the settings of an earlier version."""
     return [
         file
-        for file in sorted(folder.glob(f"*{_SUFFIX}"))
+        for file in sorted(folder.glob(f"*{SUFFIX}"))
         if file.name != OLD_SETTINGS or _has_schema(file)
     ]
 
@@ -278,9 +272,9 @@ def _has_schema(file: Path) -> bool:
 
 
 def _cut_out_ending(id: int, phrase: str) -> str:
-    words = cut(re.sub(r"[^\w]+", "-", phrase.lower()).strip("-"), _WORDS_BYTES)
+    words = cut(re.sub(r"[^\w]+", "-", phrase.lower()).strip("-"), WORDS_BYTES)
     return f"-{id}-{words}.png"
 
 
 def _beside(file: Path, ending: str) -> Path:
-    return file.with_name(file.name.removesuffix(_SUFFIX) + ending)
+    return file.with_name(file.name.removesuffix(SUFFIX) + ending)

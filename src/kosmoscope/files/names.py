@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
+
+from kosmoscope.files.text import one_line
 
 NAME_BYTES = 255
 """Of one part of a path, on the usual file systems. Those that count characters take more."""
@@ -47,3 +51,16 @@ def _encoded(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")  # bytes of a name that are not UTF-8
     except UnicodeEncodeError:  # half a surrogate pair: no file has such a name
         return text.encode("utf-8", "surrogatepass")
+
+
+def lasting_name(path: str, task: str = "", *, room: int = 5) -> str:
+    """Return a file's name, without suffix, that only a picture's path and the task decide.
+
+    Args:
+        path: the picture's.
+        task: its key, put behind the name.
+        room: bytes that will be put behind it, see `fitted`.
+    """
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    stem = one_line(Path(path).stem)[:80] or "picture"
+    return fitted("-".join(filter(None, (stem, digest, task))), room)

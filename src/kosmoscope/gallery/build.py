@@ -24,7 +24,7 @@ from kosmoscope.gallery.records import (
 from kosmoscope.gallery.seen import Seen, seen_in
 from kosmoscope.gallery.thumbnails import Thumbnail, make_thumbnail, remove_stale
 from kosmoscope.masks import LabelMap
-from kosmoscope.search.words.part import lines_about
+from kosmoscope.questions.words.part import lines_about
 from kosmoscope.types import GroundedCaption
 
 THUMBNAIL_PX = (64, 2048)
@@ -145,8 +145,10 @@ def _look(
     def one(picture: PictureRecord) -> tuple[Thumbnail, Seen]:
         thumbnail = make_thumbnail(picture.path, picture.file, folder, px)
         file = picture.file if thumbnail.name else None
-        seen = seen_in(picture.path, file, picture.descriptions)
+        masks = [one.label_map() for one in picture.masks]
+        seen = seen_in(picture.path, file, picture.descriptions, masks)
         picture.descriptions.clear()
+        picture.masks.clear()
         return thumbnail, seen
 
     made: list[Thumbnail] = []

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 from kosmoscope.export import words as noun_words
-from kosmoscope.search import CUT_OFF, known
-from kosmoscope.search.evaluate import record, rules, space
-from kosmoscope.search.language import amounts, dates, lexicon, parser, tokens
+from kosmoscope.questions import known
+from kosmoscope.questions.evaluate import record, rules, space
+from kosmoscope.questions.language import amounts, dates, lexicon, parser, tokens
 
 _NOUNS = (
     *("DETERMINERS", "NUMBERS", "BREAKS", "CONTAINERS", "ADJECTIVES", "ING_NOUNS", "ING_MODIFIERS"),
@@ -39,7 +39,7 @@ def language() -> dict[str, Any]:
         },
         "rules": {
             "anything": rules.ANYTHING,
-            "likely": CUT_OFF,
+            "likely": rules.CUT_OFF,
             "said": known.SAID,
             "scale": record.SCALE,
             "unsaid": rules.UNSAID,

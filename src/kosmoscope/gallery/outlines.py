@@ -1,14 +1,18 @@
-"""Masks -> outlines that the page draws: short SVG paths, one for each entity."""
+"""Masks -> outlines that the page draws: short SVG paths, one for each entity; and small masks."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.masks import LabelMap, Mask, simplify
+from kosmoscope.geometry import XYXY
+from kosmoscope.masks import LabelMap, Mask, Segment, simplify
 from kosmoscope.masks.polygons import Ring
+from kosmoscope.types import ImageInfo
 
 SIDE_PX = 360
 """Longer side of the label map that outlines are taken from: a thumbnail shows no more."""
@@ -18,8 +22,31 @@ _TOLERANCE_PX = 0.75
 _LEAST_PX = 12.0
 """Smaller islands and holes are left out."""
 
-Outlines = dict[tuple[str, str], list[tuple[int, str, str]]]
-"""By path of the picture and caption: (index of the entity, its phrase, path) of each one."""
+
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """What is kept of a segmentation."""
+
+    rows: list[tuple[int, str, str]]
+    """(index of the entity, its phrase, path) of each one."""
+    size: tuple[int, int]
+    """Height and width of the labels that are kept."""
+    packed: bytes
+    """These, compressed: of thousands of pictures they are in memory together."""
+    segments: tuple[Segment, ...]
+    path: str
+    caption: str
+
+    def label_map(self) -> LabelMap:
+        """Return it again, small."""
+        labels = np.frombuffer(zlib.decompress(self.packed), np.uint16).reshape(self.size)
+        height, width = self.size
+        info = ImageInfo(self.path, width, height)
+        return LabelMap(info, "", labels, self.segments, self.caption)
+
+
+Outlines = dict[tuple[str, str], Outlined]
+"""By path of the picture and caption."""
 
 
 def collect_outlines(segmentations: Iterable[LabelMap]) -> Outlines:
@@ -36,8 +63,21 @@ def collect_outlines(segmentations: Iterable[LabelMap]) -> Outlines:
             path = _path(np.isin(small, ids))
             if path:
                 rows.append((entity, phrase, path))
-        found[one.image.path, one.caption] = rows
+        found[one.image.path, one.caption] = Outlined(
+            rows, small.shape, zlib.compress(small.tobytes(), 1), _smaller(one, small.shape),
+            one.image.path, one.caption,
+        )  # fmt: skip
     return found
+
+
+def _smaller(one: LabelMap, size: tuple[int, int]) -> tuple[Segment, ...]:
+    """Return the segments with their boxes in pixels of another height and width."""
+    down, across = size[0] / one.image.height, size[1] / one.image.width
+
+    def box(b: XYXY | None) -> XYXY | None:
+        return None if b is None else (b[0] * across, b[1] * down, b[2] * across, b[3] * down)
+
+    return tuple(replace(s, xyxy_px=box(s.xyxy_px)) for s in one.segments)
 
 
 def _shrunk(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -26,7 +26,7 @@ from typing import Any
 from kosmoscope.draw import picture_colours
 from kosmoscope.errors import BoxError
 from kosmoscope.files.text import shown_name
-from kosmoscope.gallery.outlines import Outlines
+from kosmoscope.gallery.outlines import Outlined, Outlines
 from kosmoscope.gallery.seen import Seen
 from kosmoscope.geometry import check_xyxy_norm
 from kosmoscope.types import Box, Entity, GroundedCaption
@@ -60,6 +60,8 @@ class PictureRecord:
     entries: list[list[Any]] = field(default_factory=list)
     descriptions: list[GroundedCaption] = field(default_factory=list)
     """One for each entry."""
+    masks: list[Outlined] = field(default_factory=list)
+    """Of the entries that have some."""
 
     def row(
         self, number: int, name: str, thumbnail: str, href: str, problem: str, seen: Seen
@@ -102,23 +104,25 @@ def collect(
             by_path[path] = record
             out.pictures.append(record)
         key = (path, d.caption)
-        rows = outlines[key] if key in outlines else named.get((_name(path), d.caption), ())
-        entry = _entry(d, out, rows)
+        masks = outlines.get(key) or named.get((_name(path), d.caption))
+        entry = _entry(d, out, () if masks is None else masks.rows)
         if entry not in record.entries:
             record.entries.append(entry)
             record.descriptions.append(d)
+            if masks is not None:
+                record.masks.append(masks)
     return out
 
 
-def _by_name(outlines: Outlines) -> Outlines:
+def _by_name(outlines: Outlines) -> dict[tuple[str, str], Outlined | None]:
     """Return the outlines by the pictures' names, where these tell them apart.
 
     From another working folder the same picture has another path.
     """
-    found: Outlines = {}
-    for (path, caption), rows in outlines.items():
+    found: dict[tuple[str, str], Outlined | None] = {}
+    for (path, caption), one in outlines.items():
         key = (_name(path), caption)
-        found[key] = [] if key in found else rows
+        found[key] = None if key in found else one
     return found
 
 

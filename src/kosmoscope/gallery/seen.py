@@ -5,24 +5,25 @@
 
 The box is -1 where a phrase names a thing without one; the corners are absent there and where they
 are those that the page draws, and so are colours 0 and number 1 before nothing else. Numbers are
-ten-thousandths, colours bits (`kosmoscope.search.evaluate.packing`). Nouns and words are not there:
-the page reads them from the phrases, as `kosmoscope.search.known` does.
+ten-thousandths, colours bits (`kosmoscope.questions.evaluate.packing`). Nouns and words are not
+there: the page reads them from the phrases, as `kosmoscope.questions.known` does.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kosmoscope.errors import BoxError, ImageError
 from kosmoscope.geometry import XYXY, check_xyxy_norm
-from kosmoscope.search.evaluate.packing import colour_bits
-from kosmoscope.search.evaluate.record import SCALE
-from kosmoscope.search.known import corners_of, record_of
-from kosmoscope.search.looking import look
+from kosmoscope.masks import LabelMap
+from kosmoscope.questions.evaluate.packing import colour_bits
+from kosmoscope.questions.evaluate.record import SCALE
+from kosmoscope.questions.known import corners_of, record_of
+from kosmoscope.questions.looking import look
 from kosmoscope.types import Box, Entity, GroundedCaption
 
 Place = tuple[int, int, int]
@@ -40,16 +41,22 @@ class Seen:
     """Of the things."""
 
 
-def seen_in(path: str, file: Path | None, descriptions: Sequence[GroundedCaption]) -> Seen:
+def seen_in(
+    path: str,
+    file: Path | None,
+    descriptions: Sequence[GroundedCaption],
+    segmentations: Iterable[LabelMap] = (),
+) -> Seen:
     """Return what is known of a picture; its file, where it can be read, says colours and day.
 
     Args:
         path: what its results call it.
         file: where it is; None: it never was a file.
         descriptions: as the page shows them.
+        segmentations: of these; colours are those of their masks then.
     """
     try:
-        looked = None if file is None else look(os.fspath(file))
+        looked = None if file is None else look(os.fspath(file), segmentations)
     except ImageError:
         looked = None  # its card says why
     shown = [_as_shown(d) for d in descriptions]

@@ -1,8 +1,8 @@
 """Search: questions in words, asked of a folder of results, and answered with evidence.
 
 `update_index` makes the index of a folder, `Index.open(folder).search("two dogs")` asks it.
-`language` reads questions, `evaluate` says how likely a picture satisfies one, `index` is the
-database, `words` knows what nouns mean. docs/search.md has the grammar.
+`index` is the database; what questions mean is `kosmoscope.questions`, whose `parse`, `Query`,
+`wording` and `CUT_OFF` are here too, as they go with an `Index`. docs/search.md has the grammar.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kosmoscope.errors import IndexDamagedError
+from kosmoscope.questions import CUT_OFF, Query, parse, wording
 from kosmoscope.search.answers import Alike, Answer, Hit, PictureFile, Sight
 from kosmoscope.search.embedding import Embedder, dual_embedder, load_embedder, scope_embedder
 from kosmoscope.search.index import INDEX, is_there
-from kosmoscope.search.language import Query, parse, wording
-from kosmoscope.search.searching import CUT_OFF, LIMIT, Index
+from kosmoscope.search.searching import LIMIT, Index
 
 if TYPE_CHECKING:
     from kosmoscope.search.making import IndexSummary, update_index

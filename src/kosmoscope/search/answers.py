@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.language import Query, wording
+from kosmoscope.questions.language import Query, wording
 from kosmoscope.types import ImageInfo
 
 

@@ -1,39 +1,19 @@
-"""Pictures that are alike: by a model's vectors; copies of one picture by a hash of what is seen.
-
-Source of the hash: the "pHash" of C. Zauner, Implementation and benchmarking of perceptual image
-hash functions (2010): signs of the lowest frequencies of a small grey picture.
-"""
+"""Pictures that are alike: by a model's vectors; copies of one picture by `images.hashing`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 SAME_BITS = 8
 """Copies differ in at most so many of the 64 bits: 99.9 % of those with JPEG quality 30, half the
 size or 20 % more light do, 96 % with 2 % cut off all around, 36 % with 5 %; of 1.2 million pairs of
 different photographs none (benchmarks/search_copies.py)."""
 
-_SIDE, _LOW = 32, 8
 Hashes = NDArray[np.uint64]
 Float = NDArray[np.float32]
-
-
-def picture_hash(rgb: NDArray[np.uint8]) -> int:
-    """Return 64 bits that a copy of the picture has too, at another size or quality.
-
-    Args:
-        rgb: (H, W, 3), upright.
-    """
-    grey = Image.fromarray(rgb).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    waves = _waves()
-    found = (waves @ np.asarray(grey, np.float64) @ waves.T).ravel()  # (64,), the mean first
-    bits = found > np.median(found[1:])
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def copies(hashes: Hashes) -> list[list[int]]:
@@ -42,7 +22,7 @@ def copies(hashes: Hashes) -> list[list[int]]:
     Whatever is joined by a chain of copies is one group.
 
     Args:
-        hashes: (n,), of `picture_hash`.
+        hashes: (n,), of `kosmoscope.images.hashing.picture_hash`.
 
     Returns:
         the pictures' indices, ascending in each group; groups by their first.
@@ -72,13 +52,6 @@ def likenesses(vectors: Float, wanted: Float, *, centred: bool = True) -> Float:
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted)
     found: Float = vectors @ wanted / np.maximum(lengths, np.finfo(np.float32).tiny)
     return found
-
-
-@cache
-def _waves() -> NDArray[np.float64]:
-    """(8, 32): the lowest cosines of the DCT-II."""
-    k, i = np.arange(_LOW)[:, None], np.arange(_SIDE)[None]
-    return np.cos(np.pi * (2 * i + 1) * k / (2 * _SIDE))
 
 
 def _close(hashes: Hashes) -> list[tuple[int, int]]:

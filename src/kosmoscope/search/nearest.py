@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from kosmoscope.search.evaluate.columns import Columns
-from kosmoscope.search.evaluate.rules import ANYTHING, Meaning
-from kosmoscope.search.evaluate.together import Chances, evaluate_parts
-from kosmoscope.search.language.tree import All, Any_, Node, Not, Query, Thing
+from kosmoscope.questions.evaluate.columns import Columns
+from kosmoscope.questions.evaluate.rules import ANYTHING, Meaning
+from kosmoscope.questions.evaluate.standing import Chances
+from kosmoscope.questions.evaluate.together import evaluate_parts
+from kosmoscope.questions.language.tree import All, Any_, Node, Not, Query, Thing
 
 
 def nearness(query: Query, columns: Columns, meaning: Meaning) -> Chances:
@@ -48,6 +49,7 @@ def _asked(node: Node | None) -> Iterator[Node]:
                 yield Thing(node.noun)
             for related in node.related:
                 if not related.negated:
-                    yield from _asked(related.to)
+                    for to in related.any_of:
+                        yield from _asked(to)
         case _:
             yield node

@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
+from kosmoscope.questions.evaluate.record import PictureRecord
+from kosmoscope.questions.evaluate.rules import ANYTHING, CUT_OFF, evaluate
+from kosmoscope.questions.evaluate.standing import Chances
+from kosmoscope.questions.evaluate.together import evaluate_all
+from kosmoscope.questions.language import Query, parse, wording
+from kosmoscope.questions.language.tree import All, Any_, Node, Not, Thing
+from kosmoscope.questions.words import is_known, meaning
 from kosmoscope.search.answers import Alike, Answer, Hit, PictureFile, Sight
 from kosmoscope.search.embedding import Embedder, Float
-from kosmoscope.search.evaluate.record import PictureRecord
-from kosmoscope.search.evaluate.rules import ANYTHING, evaluate
-from kosmoscope.search.evaluate.together import Chances, evaluate_all
 from kosmoscope.search.index.alike import embedders, prints, stored
 from kosmoscope.search.index.loading import Loaded
 from kosmoscope.search.index.schema import (
@@ -33,19 +37,14 @@ from kosmoscope.search.index.schema import (
     told,
     transaction,
 )
-from kosmoscope.search.language import Query, parse, wording
-from kosmoscope.search.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.search.likeness import copies, likenesses
 from kosmoscope.search.nearest import nearness, parts_of
 from kosmoscope.search.suggesting import LOOKED_AT, example_questions
-from kosmoscope.search.words import is_known, meaning
 from kosmoscope.types import Box, Entity
 
 if TYPE_CHECKING:
     from kosmoscope.results import Description
 
-CUT_OFF = 0.5
-"""From which probability a picture is an answer: more likely right than wrong."""
 LIMIT = 20
 NEAREST = 3
 """How many pictures come nearest where none is an answer."""
@@ -400,7 +399,8 @@ def _nouns(node: Node | None) -> Iterator[str]:
         case Thing():
             yield node.noun
             for related in node.related:
-                yield from _nouns(related.to)
+                for to in related.any_of:
+                    yield from _nouns(to)
         case Not():
             yield from _nouns(node.part)
         case All() | Any_():

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
 
-from kosmoscope.search.evaluate.record import PictureRecord, Seen
-from kosmoscope.search.evaluate.rules import evaluate
-from kosmoscope.search.evaluate.space import RELATIONS, in_units
-from kosmoscope.search.language import Query, parse
-from kosmoscope.search.language.tree import Count, Related, Relation, Thing
-from kosmoscope.search.language.wording import node_wording
-from kosmoscope.search.words import meaning
+from kosmoscope.questions.evaluate.record import PictureRecord, Seen
+from kosmoscope.questions.evaluate.rules import evaluate
+from kosmoscope.questions.evaluate.space import RELATIONS, in_units
+from kosmoscope.questions.language import Query, parse
+from kosmoscope.questions.language.tree import Count, Related, Relation, Thing
+from kosmoscope.questions.language.wording import node_wording
+from kosmoscope.questions.words import meaning
 
 LOOKED_AT = 300
 """Pictures."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.packing import Packed
+from kosmoscope.questions.evaluate.packing import Packed
 
 CHUNK = 2048
 """How many ids a chunk has: small enough to be written again with every step, and few enough."""

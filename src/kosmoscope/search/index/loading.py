@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.columns import Columns, Phrases
-from kosmoscope.search.evaluate.packing import colours_of
-from kosmoscope.search.evaluate.record import SCALE, PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import Columns, Phrases
+from kosmoscope.questions.evaluate.packing import coloured_by, colours_of
+from kosmoscope.questions.evaluate.record import SCALE, PictureRecord, Seen
 from kosmoscope.search.index.chunks import Chunk, joined
 from kosmoscope.search.index.schema import damaged
 
@@ -126,6 +126,7 @@ class Loaded:
         return Seen(
             phrase, noun, int(c.probability[row]) / SCALE, (x1, y1, x2, y2) if x2 > 0 else None,
             words, colours_of(int(c.colours[row])), int(c.number[row]),
+            coloured_by(int(c.colours[row])),
         )  # fmt: skip
 
     def _chunk(self, number: int) -> Chunk:

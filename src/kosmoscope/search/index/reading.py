@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, BinaryIO
 from kosmoscope.batch.names import path_in
 from kosmoscope.batch.origins import Origins
 from kosmoscope.batch.results import RESULTS, RUN
+from kosmoscope.batch.segments import find_segments
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import json_object, read_object
 from kosmoscope.files.text import shown_name
+from kosmoscope.masks import LabelMap
 from kosmoscope.results import Description
 
 STEP = 1000
@@ -153,6 +156,25 @@ class Results:
         except (LookupError, TypeError, ValueError) as e:
             raise self._wrong(line.start) from e
 
+    def segmentations(self, lines: Mapping[str, Line], path: str) -> list[LabelMap]:
+        """Return the masks that a picture's descriptions have (`kosmoscope segment`).
+
+        Args:
+            lines: its records, by task.
+            path: by which the picture was opened now.
+
+        Raises:
+            InputError: a file of masks is none; the message names it.
+        """
+        found = []
+        for task, line in lines.items():
+            written = path_in(line.record)
+            bases = (os.path.join(base, written) for base in self.origins.bases(line.record))  # noqa: PTH118
+            file = find_segments(self.path.parent, (written, path, *bases), task)
+            if file is not None:
+                found.append(_label_map(file))
+        return found
+
     def _names(self, line: Line) -> tuple[str, str, str]:
         record = line.record
         try:
@@ -173,6 +195,14 @@ class Results:
         return InputError(
             f"{self._shown}: the line at byte {start} is not a record of a batch; remove the line"
         )
+
+
+def _label_map(file: Path) -> LabelMap:
+    data = read_object(file)
+    try:
+        return LabelMap.from_dict(data)
+    except InputError as e:
+        raise InputError(f"{shown_name(file)}: not a picture's masks: {e}") from e
 
 
 def digest_of(lines: Mapping[str, Line]) -> bytes:

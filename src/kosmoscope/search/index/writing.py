@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from kosmoscope.batch.segments import state_of_segments
 from kosmoscope.errors import ImageError
 from kosmoscope.files.places import is_there
 from kosmoscope.files.text import utf8
-from kosmoscope.search.evaluate.packing import day_number, pack
-from kosmoscope.search.evaluate.record import Seen
+from kosmoscope.questions.evaluate.packing import day_number, pack
+from kosmoscope.questions.evaluate.record import Seen
+from kosmoscope.questions.known import RULES, record_of
+from kosmoscope.questions.looking import Looked, look
 from kosmoscope.search.index.chunks import CHUNK, Chunk, joined
 from kosmoscope.search.index.reading import Found, Line, Results, digest_of
 from kosmoscope.search.index.schema import damaged, transaction
-from kosmoscope.search.known import RULES, record_of
-from kosmoscope.search.looking import Looked, look
 from kosmoscope.types import GroundedCaption
 
 UNSEEN, SEEN, UNREADABLE = 0, 1, 2
@@ -95,6 +96,8 @@ class Writer:
             progress: called after each step with the bytes that were read, and all of them.
         """
         start, number = self._begin()
+        if self._looking:
+            self._see_masks()
         size = self._results.path.stat().st_size
         for found, end in self._results.steps(start):
             with transaction(self._base):
@@ -145,6 +148,14 @@ class Writer:
             self._set("mark", self._results.mark(0))
         return 0, number + 1
 
+    def _see_masks(self) -> None:
+        """Have the pictures looked at again, if masks were made since."""
+        state = state_of_segments(self._results.path.parent)
+        if state != self._get("masks", ""):
+            with transaction(self._base):
+                self._base.execute("UPDATE picture SET looked = ?", (UNSEEN,))
+                self._set("masks", state)
+
     def _take(self, found: list[Found], number: int) -> None:
         """Write what is new or changed of some pictures."""
         changed = []
@@ -179,7 +190,7 @@ class Writer:
         def one(picture: _Picture) -> tuple[Looked | None, int]:
             path = self._results.open_path(next(iter(picture.lines.values())), self._images)
             try:
-                return look(path), SEEN
+                return look(path, self._results.segmentations(picture.lines, path)), SEEN
             except ImageError:
                 return None, UNREADABLE
 

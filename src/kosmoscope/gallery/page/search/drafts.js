@@ -71,13 +71,21 @@ export class Draft {
     if (this.places.length) thing.places = this.places;
     if (this.size) thing.size = this.size;
     if (this.related.length) {
-      thing.related = this.related.map(([relation, other, negated]) => ({
-        relation, to: other.thing(), ...(negated && { negated }),
-      }));
+      thing.related = this.related.map(([relation, others, negated]) => {
+        const [to, ...or] = onceEach(others.map((other) => other.thing()));
+        return { relation, to, ...(or.length && { or }), ...(negated && { negated }) };
+      });
     }
     return thing;
   }
 }
+
+// Nodes, of equal ones the first.
+export const onceEach = (nodes) =>
+  [...new Map(nodes.map((node) => [JSON.stringify(node), node])).values()];
+
+// All to which something may stand: "left of a car or a bus".
+export const anyOf = ({ to, or = [] }) => [to, ...or];
 
 // A word that is also a colour and means a thing where it stands alone.
 export const isNoun = (word) => word === "orange";

@@ -1,4 +1,4 @@
-// How likely a picture satisfies a question, and by what: kosmoscope.search.evaluate.rules.
+// How likely a picture satisfies a question, and by what: kosmoscope.questions.evaluate.rules.
 //
 // A record is {things, words, folder, taken}; `words` a Set, `taken` an ISO day or null. A thing is
 // {noun, words, probability, box, colours, number}; `box` in whole units, null where it was named and
@@ -6,7 +6,7 @@
 
 import { SOME } from "./amounts.js";
 import { chanceOf, noneOf } from "./chance.js";
-import { SIZE_WORDS } from "./drafts.js";
+import { SIZE_WORDS, anyOf } from "./drafts.js";
 import { isAt, isOfSize, liesTo } from "./space.js";
 import { LANGUAGE } from "./tables.js";
 import { nodeWording } from "./wording.js";
@@ -49,7 +49,7 @@ export class Judge {
     let p = this.counted(thing.count, each);
     if (count[0] > 0 && p > 0) {
       for (const related of thing.related ?? []) {
-        const some = !related.negated && (related.to.count ?? SOME)[0] > 0;
+        const some = !related.negated && anyOf(related).every(({ count = SOME }) => count[0] > 0);
         if (some) p = Math.min(p, this.anyOther(each, related));
       }
     }
@@ -93,10 +93,12 @@ export class Judge {
   }
 
   standing(index, related) {
-    const others = this.each(related.to);
-    const chances = others.map((p, j) => (p > 0 && this.holds(related, index, j) ? p : 0));
-    const p = this.counted(related.to.count, chances);
-    return related.negated ? 1 - p : p;
+    const none = noneOf(anyOf(related).map((to) => {
+      const others = this.each(to);
+      const chances = others.map((p, j) => (p > 0 && this.holds(related, index, j) ? p : 0));
+      return this.counted(to.count, chances);
+    }));
+    return related.negated ? none : 1 - none;
   }
 
   holds({ relation }, i, j) {
@@ -110,10 +112,8 @@ export class Judge {
 
   // How likely something is there to which any of them stands.
   anyOther(each, related) {
-    const others = this.each(related.to);
-    return 1 - noneOf(
-      others.filter((_, j) => each.some((q, i) => q > 0 && this.holds(related, i, j))),
-    );
+    const stoodTo = (_, j) => each.some((q, i) => q > 0 && this.holds(related, i, j));
+    return 1 - noneOf(anyOf(related).flatMap((to) => this.each(to).filter(stoodTo)));
   }
 
   // What speaks for a node: {part, thing, probability, relation, other}, things as indices.
@@ -135,11 +135,13 @@ export class Judge {
   }
 
   best(index, related) {
-    let best = null;
-    const others = this.each(related.to);
-    others.forEach((p, j) => {
-      if (p > 0 && this.holds(related, index, j) && (best === null || p > others[best])) best = j;
-    });
+    let [best, likeliest] = [null, 0];
+    for (const to of anyOf(related)) {
+      this.each(to).forEach((p, j) => {
+        const better = p > likeliest || (p === likeliest && j < best);
+        if (p > 0 && better && this.holds(related, index, j)) [best, likeliest] = [j, p];
+      });
+    }
     return best;
   }
 }

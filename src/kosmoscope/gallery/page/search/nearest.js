@@ -1,6 +1,7 @@
 // What comes nearest, where no picture is an answer: by the parts of the question, one by one. A thing
 // counts as a whole, without what it is to others, and as anything of that name.
 
+import { anyOf } from "./drafts.js";
 import { LANGUAGE } from "./tables.js";
 
 const { anything: NAMELESS } = LANGUAGE.rules;
@@ -16,7 +17,7 @@ export function partsOf(node) {
     node,
     ...(related.length ? [alone] : []),
     ...(node.thing === NAMELESS ? [] : [{ thing: node.thing }]),
-    ...related.filter(({ negated }) => !negated).flatMap(({ to }) => partsOf(to)),
+    ...related.filter(({ negated }) => !negated).flatMap(anyOf).flatMap(partsOf),
   ];
 }
 

@@ -1,9 +1,9 @@
-// From a question in words to a tree: kosmoscope.search.language.parser in JavaScript. Every text
+// From a question in words to a tree: kosmoscope.questions.language.parser in JavaScript. Every text
 // is a question. A tree is what `Query.to_dict` gives there.
 
 import { NUMBERS, amountAt, isSome } from "./amounts.js";
 import { Cursor } from "./cursor.js";
-import { COLOURS, Draft, SIZE_WORDS, isNoun } from "./drafts.js";
+import { COLOURS, Draft, SIZE_WORDS, isNoun, onceEach } from "./drafts.js";
 import { isDated, namedFilter, readDate, readPlaces, readScore } from "./filters.js";
 import { singularOf } from "./nouns.js";
 import { ARTICLES, LANGUAGE, Phrases, wordSet } from "./tables.js";
@@ -135,16 +135,13 @@ class Reader {
     }
     const taken = readDate(this.cursor);
     if (taken !== null) return taken;
-    // With a word before it, as there is one: "on the left bank" is no place.
-    const places = readPlaces(this.cursor, (ahead) => this.plain(ahead, ["left"]));
+    const places = this.places();
     if (places !== null) {
       if (this.last === null) return this.fresh(new Draft(places));
       this.last.place(places);
       return null;
     }
-    if (amount === null && (this.cursor.phrase(RELATIONS) || this.cursor.phrase(UNTOLD))) {
-      return this.relation(joined, false);
-    }
+    if (amount === null && this.relates()) return this.relation(joined, false);
     return this.thing();
   }
 
@@ -222,39 +219,105 @@ class Reader {
     const made = subject === null ? this.fresh(new Draft()) : null;
     subject ??= made;
     this.cursor.skip(FILLERS);
-    const other = this.relatedThing();
-    if (other === null) {
+    const others = this.relatedThings();
+    if (!others.length) {
       this.cursor.note(`'${phrase}' has no thing after it; it was passed over`);
       if (made !== null) this.last = null;
       return null;
     }
     if (!told) {
       this.cursor.note(`boxes cannot tell '${phrase}': both things are looked for`);
-      [this.last, this.subject] = [other, null];
-      return made === null ? other : grouped([made, other], true);
+      [this.last, this.subject] = [others.at(-1), null];
+      const found = grouped(others, false);
+      return made === null ? found : grouped([made, found], true);
     }
     if (GUESSES.has(words[0])) this.cursor.note(`'${phrase}' is taken as: their boxes touch`);
-    subject.related.push([RELATIONS.value(phrase), other, negated]);
+    subject.related.push([RELATIONS.value(phrase), others, negated]);
     this.subject = subject;
     return made;
   }
 
-  // The other thing of a relation, with what is said of it in parentheses.
-  relatedThing() {
-    if (!this.cursor.marks("(")) return this.thing();
+  // With a word before it, as there is one: "on the left bank" is no place.
+  places() {
+    return readPlaces(this.cursor, (ahead) => this.plain(ahead, ["left"]));
+  }
+
+  // The other thing of a relation, or several of which it may be any.
+  relatedThings() {
+    if (this.cursor.marks("(")) return this.relatedInParentheses();
+    let found = this.thing();
+    const others = [];
+    while (found !== null) {
+      others.push(found);
+      found = this.alternative();
+    }
+    return others;
+  }
+
+  // Things with what is said of them.
+  relatedInParentheses() {
     this.cursor.at += 1;
-    if (this.depth >= MAX_DEPTH) return this.cursor.marks("(") ? this.relatedThing() : this.thing();
+    if (this.depth >= MAX_DEPTH) return this.relatedThings();
     const outer = [this.last, this.subject];
     const found = this.enclosedAlternatives();
     [this.last, this.subject] = outer;
-    if (found instanceof Group) {
-      const first = found.parts.find((part) => part instanceof Draft) ?? null;
-      if (first !== null) {
-        this.cursor.note("after a relation stands one thing: the first in the parentheses counts");
-      }
-      return first;
+    const others = draftsOf(found);
+    if (others.length || !(found instanceof Group)) return others;
+    const first = found.parts.filter((part) => part instanceof Draft).slice(0, 1);
+    if (first.length) {
+      this.cursor.note("after a relation stands one thing: the first in the parentheses counts");
     }
-    return found instanceof Draft ? found : null;
+    return first;
+  }
+
+  // "or a bus" after "left of a car". null, and nothing read, where something is said of the bus: then
+  // it is looked for by itself.
+  alternative() {
+    const { cursor } = this;
+    if (!OR.has(cursor.word()) && !cursor.marks("|")) return null;
+    const kept = [cursor.at, cursor.notes.length, this.last, this.subject];
+    cursor.at += 1;
+    this.last = null;
+    let found = this.beginsNoThing() ? null : this.thing();
+    if (found !== null && this.saysMore()) found = null;
+    if (found === null) [cursor.at, cursor.notes.length, this.last, this.subject] = kept;
+    return found;
+  }
+
+  // Something else than a thing begins here; may read it.
+  beginsNoThing() {
+    const { cursor } = this;
+    return (
+      cursor.ended ||
+      ["quoted", "folder"].includes(cursor.tokens[cursor.at].kind) ||
+      cursor.marks("( - !") ||
+      NOTHING.has(cursor.word()) ||
+      this.relates() ||
+      readScore(cursor, this.score) !== null ||
+      readDate(cursor) !== null ||
+      this.places() !== null
+    );
+  }
+
+  relates() {
+    return Boolean(this.cursor.phrase(RELATIONS) || this.cursor.phrase(UNTOLD));
+  }
+
+  // A relation or a place follows, which is said of the thing before it.
+  saysMore() {
+    const { cursor } = this;
+    const kept = [cursor.at, cursor.notes.length];
+    let more = false;
+    cursor.skip(FILLERS);
+    if (NOTHING.has(cursor.word())) {
+      cursor.at += 1;
+      cursor.skip(FILLERS);
+      more = Boolean(cursor.phrase(RELATIONS));
+    } else {
+      more = this.places() !== null || (this.amount(0, true) === null && this.relates());
+    }
+    [cursor.at, cursor.notes.length] = kept;
+    return more;
   }
 
   // A thing: how many, what it is like, what it is called.
@@ -342,6 +405,14 @@ class Reader {
   }
 }
 
+// The things of which a part is any; [] where it is something else.
+function draftsOf(part) {
+  if (part instanceof Draft) return [part];
+  if (!(part instanceof Group) || part.every) return [];
+  const found = part.parts.map(draftsOf);
+  return found.every((some) => some.length) ? found.flat() : [];
+}
+
 function grouped(parts, every) {
   return parts.length < 2 ? parts[0] ?? null : new Group(parts, every);
 }
@@ -357,6 +428,6 @@ function finished(part) {
   const kind = part.every ? "all" : "any";
   const nodes = part.parts.map(finished).filter((node) => node !== null);
   const flat = nodes.flatMap((node) => node[kind] ?? [node]);
-  const once = [...new Map(flat.map((node) => [JSON.stringify(node), node])).values()];
+  const once = onceEach(flat);
   return once.length > 1 ? { [kind]: once } : once[0];
 }

@@ -1,5 +1,5 @@
 // What is known of a picture, as the record that questions are asked of: the rows that
-// kosmoscope/gallery/seen.py writes, and what kosmoscope/search/known.py reads from texts.
+// kosmoscope/gallery/seen.py writes, and what kosmoscope/questions/known.py reads from texts.
 
 import { boxShown, entityShown } from "../scores.js";
 import { COLOURS } from "./drafts.js";

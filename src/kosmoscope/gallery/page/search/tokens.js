@@ -1,4 +1,4 @@
-// A text in pieces, as kosmoscope.search.language.tokens cuts it.
+// A text in pieces, as kosmoscope.questions.language.tokens cuts it.
 
 import { LANGUAGE, SPACE } from "./tables.js";
 

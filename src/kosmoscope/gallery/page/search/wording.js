@@ -2,6 +2,7 @@
 
 import { SOME, isSome } from "./amounts.js";
 import { spokenRelation } from "../words.js";
+import { anyOf } from "./drafts.js";
 import { articleOf, headNoun, pluralOf } from "./nouns.js";
 import { LANGUAGE, wordSet } from "./tables.js";
 
@@ -23,8 +24,13 @@ export function nodeWording(node) {
   if (node.folder !== undefined) return `folder:"${node.folder}"`;
   if (node.not) return negationWording(node.not);
   if (node.all) return node.all.map(innerWording).join(", ");
-  return node.any.map(innerWording).join(" or ");
+  const before = node.any.slice(0, -1).map(alternativeWording);
+  return [...before, innerWording(node.any.at(-1))].join(" or ");
 }
+
+// A part before "or", which else would go with the thing of its relation.
+const alternativeWording = (node) =>
+  (node.not ?? node).related ? `(${nodeWording(node)})` : innerWording(node);
 
 function negationWording(part) {
   if (part.thing === undefined || part.count) return `not ${innerWording(part)}`;
@@ -67,12 +73,17 @@ const isPlain = (noun) =>
 
 function whereWording({ places = [], related = [] }) {
   const where = places.map((p) => (GROUNDS.has(p) ? ` in the ${p}` : ` at the ${p} of the picture`));
-  const relations = related.map(({ relation, to, negated }, i) => {
-    const other = thingWording(to);
-    const whole = to.related || to.places ? `(${other})` : other;
+  const relations = related.map(({ relation, negated, ...others }, i) => {
+    const other = anyOf(others).map(otherWording).join(" or ");
+    const whole = others.or ? `(${other})` : other;
     return `${i ? " and" : ""}${negated ? " not" : ""} ${spokenRelation(relation)} ${whole}`;
   });
   return [...where, ...relations].join("");
+}
+
+function otherWording(thing) {
+  const text = thingWording(thing);
+  return thing.related || thing.places ? `(${text})` : text;
 }
 
 const shareText = (value) => value.toFixed(4).replace(/\.?0+$/, "") || "0";

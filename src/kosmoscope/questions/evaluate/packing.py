@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES, Columns, Phrases
-from kosmoscope.search.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen
+from kosmoscope.questions.evaluate.columns import BY_BITS, COLOUR_NAMES, Columns, Phrases
+from kosmoscope.questions.evaluate.record import MAX_NUMBER, SCALE, ColouredBy, PictureRecord, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def pack(things: Sequence[Seen], phrase_id: Callable[[Seen], int]) -> Packed:
         np.array([phrase_id(seen) for seen in things], np.int32),
         np.array(boxes, np.uint16).reshape(-1, 4),
         np.array([_whole(seen.probability) for seen in things], np.uint16),
-        np.array([colour_bits(seen.colours) for seen in things], np.uint16),
+        np.array([colour_bits(s.colours) | BY_BITS[s.coloured_by] for s in things], np.uint16),
         np.array([min(max(seen.number, 1), MAX_NUMBER) for seen in things], np.uint8),
     )
 
@@ -48,6 +48,11 @@ def colour_bits(names: Iterable[str]) -> int:
 def colours_of(bits: int) -> tuple[str, ...]:
     """Return the colours of bits, in the order of `COLOUR_NAMES`."""
     return tuple(name for i, name in enumerate(COLOUR_NAMES) if bits >> i & 1)
+
+
+def coloured_by(bits: int) -> ColouredBy:
+    """Return whose pixels the colours of bits are of."""
+    return "mask" if bits & BY_BITS["mask"] else "box" if bits & BY_BITS["box"] else ""
 
 
 def columns_of(records: Sequence[PictureRecord]) -> Columns:

@@ -9,11 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from kosmoscope.search.evaluate.record import SCALE
-from kosmoscope.search.language.lexicon import COLOURS
+from kosmoscope.questions.evaluate.record import SCALE
+from kosmoscope.questions.language.lexicon import COLOURS
 
 COLOUR_NAMES = tuple(dict.fromkeys(COLOURS.values()))
 """Bit i of a thing's colours is the i-th of these."""
+COLOUR_BITS = (1 << len(COLOUR_NAMES)) - 1
+BY_BITS = {"": 0, "box": 1 << 14, "mask": 1 << 15}
+"""Above the colours: whose pixels they are of (`Seen.coloured_by`)."""
 
 
 class Phrases:
@@ -61,6 +64,18 @@ class Phrases:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """How each of B things stands to any other of its picture that has a box."""
+
+    chance: NDArray[np.float64]
+    """(B,): that there is one to which it does."""
+    starts: NDArray[np.intp]
+    """(B + 1,): where in `other` those to which it stands begin."""
+    other: NDArray[np.int32]
+    """Rows of the columns."""
+
+
 @dataclass(frozen=True, eq=False)
 class Columns:
     """Many pictures' things. B things, N pictures."""
@@ -76,7 +91,7 @@ class Columns:
     probability: NDArray[np.uint16]
     """(B,): in 1/10,000."""
     colours: NDArray[np.uint16]
-    """(B,): a bit for each of `COLOUR_NAMES`; 0 where nobody knows."""
+    """(B,): a bit for each of `COLOUR_NAMES`, none where nobody knows; and one of `BY_BITS`."""
     number: NDArray[np.uint8]
     """(B,): how many things are in the box, at least 1."""
     phrases: Phrases
@@ -110,6 +125,11 @@ class Columns:
         order = np.argsort(self.noun, kind="stable")
         most = int(self.noun.max(initial=-1)) + 1
         return order, np.searchsorted(self.noun[order], np.arange(most + 1))
+
+    @cached_property
+    def to_anything(self) -> dict[str, Standing]:
+        """By relation; `standing.to_anything` adds one when a question first asks for it."""
+        return {}
 
     def called(self, nouns: Iterable[str]) -> NDArray[np.intp]:
         """Return the things whose noun is one of these, ascending."""

@@ -1,7 +1,7 @@
 """A question as a tree of frozen values, with its JSON form.
 
-The tree says what is looked for and nothing of how; `kosmoscope.search.evaluate` says how likely a
-picture satisfies it. A page or another program can build it without the grammar.
+The tree says what is looked for and nothing of how; `kosmoscope.questions.evaluate` says how likely
+a picture satisfies it. A page or another program can build it without the grammar.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ class Related:
     relation: Relation
     to: Thing
     negated: bool = False
+    or_to: tuple[Thing, ...] = ()
+    """Others of which it may be any instead: "left of a car or a bus"."""
+
+    @property
+    def any_of(self) -> tuple[Thing, ...]:
+        """All to which it may stand so."""
+        return self.to, *self.or_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,7 @@ def _thing_dict(thing: Thing) -> dict[str, Any]:
             {
                 "relation": r.relation,
                 "to": node_dict(r.to),
+                **({"or": [node_dict(other) for other in r.or_to]} if r.or_to else {}),
                 **({"negated": True} if r.negated else {}),
             }
             for r in thing.related

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kosmoscope.search.evaluate.chance import between, none_of
-from kosmoscope.search.evaluate.record import PictureRecord, Seen
-from kosmoscope.search.evaluate.space import PLACES, RELATIONS, SIZES, in_units
-from kosmoscope.search.language.lexicon import SIZES as SIZE_WORDS
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.evaluate.chance import between, none_of
+from kosmoscope.questions.evaluate.record import PictureRecord, Seen
+from kosmoscope.questions.evaluate.space import PLACES, RELATIONS, SIZES, in_units
+from kosmoscope.questions.language.lexicon import SIZES as SIZE_WORDS
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,
@@ -26,12 +26,15 @@ from kosmoscope.search.language.tree import (
     Not,
     Query,
     Related,
+    Relation,
     Taken,
     Thing,
     Words,
 )
-from kosmoscope.search.language.wording import node_wording
+from kosmoscope.questions.language.wording import node_wording
 
+CUT_OFF = 0.5
+"""From which probability a picture is an answer: more likely right than wrong."""
 UNSAID = 0.25
 """Of a property that no text says and no pixel tells."""
 UNREAD = 0.1
@@ -124,7 +127,7 @@ class _Judge:
             p = between(each, numbers, thing.count.low, thing.count.high)
         if thing.count.low > 0:
             for related in thing.related:
-                if not related.negated and related.to.count.low > 0:
+                if not related.negated and all(to.count.low > 0 for to in related.any_of):
                     p = min(p, self._any_other(each, related))
         return p
 
@@ -175,32 +178,35 @@ class _Judge:
         return self.thing(Thing(noun))
 
     def _stands(self, index: int, related: Related) -> float:
-        others = self.each(related.to)
-        standing = [
-            p if p > 0 and j != index and self._holds(related, index, j) else 0.0
-            for j, p in enumerate(others)
-        ]
-        if related.to.count == SOME:
-            p = 1 - none_of(standing)
-        else:
-            numbers = [seen.number for seen in self.record.things]
-            p = between(standing, numbers, related.to.count.low, related.to.count.high)
-        return 1 - p if related.negated else p
+        none = none_of(self._stands_to(index, related.relation, to) for to in related.any_of)
+        return none if related.negated else 1 - none
 
-    def _holds(self, related: Related, i: int, j: int) -> bool:
+    def _stands_to(self, index: int, relation: Relation, to: Thing) -> float:
+        standing = [
+            p if p > 0 and self._holds(relation, index, j) else 0.0
+            for j, p in enumerate(self.each(to))
+        ]
+        if to.count == SOME:
+            return 1 - none_of(standing)
+        numbers = [seen.number for seen in self.record.things]
+        return between(standing, numbers, to.count.low, to.count.high)
+
+    def _holds(self, relation: Relation, i: int, j: int) -> bool:
+        if i == j:
+            return False
         a, b = self._boxes[i], self._boxes[j]
         if a is None or b is None:
             # "on a beach", where the beach was named alone.
-            return related.relation == "touching"
-        return bool(RELATIONS[related.relation](a, b))
+            return relation == "touching"
+        return bool(RELATIONS[relation](a, b))
 
     def _any_other(self, each: list[float], related: Related) -> float:
         """Return how likely something is there to which any of them stands."""
-        others = self.each(related.to)
         return 1 - none_of(
             p
-            for j, p in enumerate(others)
-            if any(q > 0 and i != j and self._holds(related, i, j) for i, q in enumerate(each))
+            for to in related.any_of
+            for j, p in enumerate(self.each(to))
+            if any(q > 0 and self._holds(related.relation, i, j) for i, q in enumerate(each))
         )
 
     def evidence(self, node: Node) -> list[Evidence]:
@@ -230,13 +236,13 @@ class _Judge:
         return found
 
     def _best(self, index: int, related: Related) -> int | None:
-        others = self.each(related.to)
         standing = [
-            j
-            for j, p in enumerate(others)
-            if p > 0 and j != index and self._holds(related, index, j)
+            (p, -j)
+            for to in related.any_of
+            for j, p in enumerate(self.each(to))
+            if p > 0 and self._holds(related.relation, index, j)
         ]
-        return max(standing, key=lambda j: others[j], default=None)
+        return -max(standing)[1] if standing else None
 
 
 def _size(size: str, seen: Seen, box: tuple[int, int, int, int] | None) -> float:

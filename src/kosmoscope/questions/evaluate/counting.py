@@ -20,7 +20,7 @@ def at_least_one(chance: Chances, group: NDArray[Any], groups: int) -> Chances:
     """
     found = np.zeros(groups)
     if len(chance):
-        starts = _starts(group)
+        starts = starts_of(group)
         found[group[starts]] = 1 - np.multiply.reduceat(1 - chance, starts)
     return found
 
@@ -42,7 +42,7 @@ def between(
     found = np.full(groups, float(low <= 0))
     if not len(chance) or (high is not None and high < low):
         return found if high is None or low <= high else np.zeros(groups)
-    starts = _starts(group)
+    starts = starts_of(group)
     sizes = np.diff(np.append(starts, len(group)))
     most = np.add.reduceat(numbers.astype(np.int32), starts)
     found[group[starts]] = 0.0
@@ -85,7 +85,7 @@ def _exactly(
     return exactly
 
 
-def _starts(group: NDArray[Any]) -> NDArray[np.intp]:
+def starts_of(group: NDArray[Any]) -> NDArray[np.intp]:
     """Return where each group begins; there is at least one event."""
     changes = np.flatnonzero(group[1:] != group[:-1])
     return np.concatenate([[0], changes + 1])

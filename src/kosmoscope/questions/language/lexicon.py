@@ -78,7 +78,7 @@ RELATIONS: Final = _table(
         "at the bottom of,in the middle of,in the centre of,in the center of",
     }
 )
-"""Words for what boxes can tell, or nearly: see `kosmoscope.search.evaluate.space`."""
+"""Words for what boxes can tell, or nearly: see `kosmoscope.questions.evaluate.space`."""
 
 UNTOLD: Final = _phrases(
     "behind,in front of,between,around,through,across,among,against,looking at,facing,towards,"

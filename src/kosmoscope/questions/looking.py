@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kosmoscope.images import Limits, read_image
+from kosmoscope.images.hashing import picture_hash
 from kosmoscope.images.quiet import quiet
 from kosmoscope.images.reader import PILLOW_RAISES
 from kosmoscope.images.sources import contents
-from kosmoscope.search.colours import colour_map
-from kosmoscope.search.likeness import picture_hash
+from kosmoscope.masks import LabelMap
+from kosmoscope.questions.colours import colour_map
+from kosmoscope.questions.shapes import Shapes, shapes_of
 
 SIDE = 192
 """Colours are counted on a picture whose longer side is about this."""
@@ -37,10 +39,16 @@ class Looked:
     """Latitude and longitude in degrees, north and east positive."""
     hash: int = 0
     """As of `picture_hash`."""
+    shapes: tuple[Shapes, ...] = ()
+    """The masks of its things, of `colours`' size, where it was segmented."""
 
 
-def look(path: str) -> Looked:
+def look(path: str, segmentations: Iterable[LabelMap] = ()) -> Looked:
     """Read a picture's file.
+
+    Args:
+        path: of the file.
+        segmentations: of the picture, of any descriptions.
 
     Raises:
         ImageError: it cannot be read.
@@ -50,7 +58,9 @@ def look(path: str) -> Looked:
     picture = read_image(data, name=name, limits=limits, at_least_wh=(SIDE, SIDE))
     factor = max(max(picture.rgb.shape[:2]) // SIDE, 1)
     rgb = np.asarray(Image.fromarray(picture.rgb).reduce(factor)) if factor > 1 else picture.rgb
-    return Looked(colour_map(rgb), *_taken_at(data), picture_hash(picture.rgb))
+    colours = colour_map(rgb)
+    shapes = tuple(shapes_of(one, (rgb.shape[0], rgb.shape[1])) for one in segmentations)
+    return Looked(colours, *_taken_at(data), picture_hash(picture.rgb), shapes)
 
 
 def _taken_at(data: bytes) -> tuple[str | None, tuple[float, float] | None]:

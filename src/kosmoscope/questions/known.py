@@ -9,13 +9,21 @@ from kosmoscope.choosing import chosen, known_score
 from kosmoscope.export.nouns import head_noun, singular
 from kosmoscope.export.things import kind_of
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.colours import colours_in
-from kosmoscope.search.evaluate.record import MAX_NUMBER, SCALE, PictureRecord, Seen, rounded
-from kosmoscope.search.evaluate.rules import ANYTHING
-from kosmoscope.search.language.lexicon import COLOURS, NUMBERS, RESERVED, SEVERAL
-from kosmoscope.search.language.tokens import fold, words_of
-from kosmoscope.search.looking import Looked
-from kosmoscope.search.words import is_known
+from kosmoscope.questions.colours import colours_in, colours_of
+from kosmoscope.questions.evaluate.record import (
+    MAX_NUMBER,
+    SCALE,
+    ColouredBy,
+    PictureRecord,
+    Seen,
+    rounded,
+)
+from kosmoscope.questions.evaluate.rules import ANYTHING
+from kosmoscope.questions.language.lexicon import COLOURS, NUMBERS, RESERVED, SEVERAL
+from kosmoscope.questions.language.tokens import fold, words_of
+from kosmoscope.questions.looking import Looked
+from kosmoscope.questions.shapes import mask_of, plain
+from kosmoscope.questions.words import is_known
 from kosmoscope.types import Box, Entity, GroundedCaption
 
 SAME_IOU = 0.5
@@ -24,7 +32,7 @@ UNSCORED = 0.8
 """Of a box that has no score: it was given, or read from text that has none."""
 SAID = 0.5
 """Of what a text names without a box, and without a score."""
-RULES = 1
+RULES = 2
 """Goes up with every change of what is made of the same results: an index is then made anew."""
 
 
@@ -43,7 +51,7 @@ def record_of(
     words: set[str] = set()
     for description in kept:
         for entity in description.entities:
-            things += _of_entity(entity, looked)
+            things += _of_entity(entity, description.caption, looked)
         things += _of_words(description)
         words.update(_singulars(description.text))
         words.update(word for e in description.entities for word in _singulars(e.phrase))
@@ -80,8 +88,8 @@ def _singulars(text: str) -> Iterator[str]:
     return map(singular, words_of(text))
 
 
-def _of_entity(entity: Entity, looked: Looked | None) -> Iterator[Seen]:
-    phrase = " ".join(entity.phrase.split())
+def _of_entity(entity: Entity, caption: str, looked: Looked | None) -> Iterator[Seen]:
+    phrase = plain(entity.phrase)
     noun, words, colours, number = named(phrase)
     if not entity.boxes:
         score = known_score(entity.score)
@@ -94,14 +102,26 @@ def _of_entity(entity: Entity, looked: Looked | None) -> Iterator[Seen]:
         number = many  # several, and here they are
     for i, box in enumerate(entity.boxes):
         corners = corners_of(box)
-        seen = colours if looked is None else (*colours, *colours_in(looked.colours, corners))
+        pixels, by = _looked_at(looked, caption, phrase, corners)
         # Those that nobody located are where the last one is.
         here = min(max(number - many + 1, 1), MAX_NUMBER) if i == many - 1 else 1
         score = known_score(box.shown_score)
         yield Seen(
             phrase, noun, rounded(UNSCORED if score is None else score), corners, words,
-            tuple(dict.fromkeys(seen)), here,
+            tuple(dict.fromkeys((*colours, *pixels))), here, by,
         )  # fmt: skip
+
+
+def _looked_at(
+    looked: Looked | None, caption: str, phrase: str, box: XYXY
+) -> tuple[tuple[str, ...], ColouredBy]:
+    """Return the colours that a thing's pixels have, and which pixels those are."""
+    if looked is None:
+        return (), ""
+    mask = mask_of(looked.shapes, caption, phrase, box)
+    if mask is not None:
+        return colours_of(looked.colours, mask), "mask"
+    return colours_in(looked.colours, box), "box"
 
 
 def corners_of(box: Box) -> XYXY:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from kosmoscope.search.language import lexicon as lx
-from kosmoscope.search.language.cursor import Cursor
-from kosmoscope.search.language.dates import Span, span_at
-from kosmoscope.search.language.tree import Place, Taken
+from kosmoscope.questions.language import lexicon as lx
+from kosmoscope.questions.language.cursor import Cursor
+from kosmoscope.questions.language.dates import Span, span_at
+from kosmoscope.questions.language.tree import Place, Taken
 
 SIGNS = "< > = : >= <="
 SCORES = frozenset(("score", "confidence"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from kosmoscope.search.language.lexicon import MONTHS
-from kosmoscope.search.language.tokens import Token
+from kosmoscope.questions.language.lexicon import MONTHS
+from kosmoscope.questions.language.tokens import Token
 
 YEARS = range(1800, 2200)
 

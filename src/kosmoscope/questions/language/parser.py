@@ -1,7 +1,8 @@
 """From a question in words to a tree; every text is a question, so nothing is ever refused.
 
 A recursive descent over the tokens (docs/search.md has the grammar). Each step takes at least one
-token and looks at a fixed number ahead, so that the work grows with the text alone.
+token and looks at a fixed number ahead; only a thing after "or" may be read twice, so that the work
+grows with the text alone.
 """
 
 from __future__ import annotations
@@ -10,25 +11,30 @@ from dataclasses import dataclass
 from typing import cast
 
 from kosmoscope.export.nouns import singular
-from kosmoscope.search.language import lexicon as lx
-from kosmoscope.search.language.amounts import amount_at
-from kosmoscope.search.language.cursor import Cursor
-from kosmoscope.search.language.drafts import Draft
-from kosmoscope.search.language.filters import (
+from kosmoscope.questions.language import lexicon as lx
+from kosmoscope.questions.language.amounts import amount_at
+from kosmoscope.questions.language.cursor import Cursor
+from kosmoscope.questions.language.drafts import (
+    Draft,
+    Group,
+    Growing,
+    Negated,
+    drafts_of,
+    finished,
+    grouped,
+)
+from kosmoscope.questions.language.filters import (
     dated,
     named_filter,
     read_date,
     read_places,
     read_score,
 )
-from kosmoscope.search.language.tokens import MAX_CHARACTERS, MAX_TOKENS, tokens_of, words_of
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.language.tokens import MAX_CHARACTERS, MAX_TOKENS, tokens_of, words_of
+from kosmoscope.questions.language.tree import (
     SOME,
-    All,
-    Any_,
     Folder,
     Node,
-    Not,
     Query,
     Relation,
     Words,
@@ -50,24 +56,6 @@ def parse(text: str) -> Query:
     return Query(found, reader.score, tuple(dict.fromkeys(reader.cursor.notes)))
 
 
-@dataclass(slots=True, eq=False)
-class _Negated:
-    """Not a part that may still grow."""
-
-    part: Draft | _Negated | _Group | Node
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Parts of which all, or any, hold."""
-
-    parts: list[Draft | _Negated | _Group | Node]
-    every: bool
-
-
-Growing = Draft | _Negated | _Group | Node
-
-
 @dataclass(slots=True)
 class _Reader:
     cursor: Cursor
@@ -86,7 +74,7 @@ class _Reader:
                 parts.append(found)
             if self.cursor.marks(")"):
                 self._pass_over()
-        return _finished(_group(parts, every=True))
+        return finished(grouped(parts, every=True))
 
     def _opening(self) -> None:
         self.cursor.at += len(self.cursor.phrase(lx.OPENINGS))
@@ -105,7 +93,7 @@ class _Reader:
             if (found := self._conjunction()) is not None:
                 parts.append(found)
             if self.cursor.word() not in lx.OR and not self.cursor.marks("|"):
-                return _group(parts, every=False)
+                return grouped(parts, every=False)
             self.cursor.at += 1
 
     def _conjunction(self) -> Growing | None:
@@ -121,7 +109,7 @@ class _Reader:
             found = self._part(joined)
             parts += [] if found is None else [found]
             joined = False
-        return _group(parts, every=True)
+        return grouped(parts, every=True)
 
     def _part(self, joined: bool) -> Growing | None:
         """Read one part; None where it was said of a thing before, or says nothing."""
@@ -160,7 +148,7 @@ class _Reader:
         draft = Draft()
         draft.describe([self.cursor.word(1)], [])
         self.cursor.at += 2
-        return _Negated(self._new(draft))
+        return Negated(self._new(draft))
 
     def _parentheses(self) -> Growing | None:
         self.cursor.at += 1
@@ -194,12 +182,12 @@ class _Reader:
         self.depth -= 1
         if found is None:
             return None
-        parts: list[Growing] = [_Negated(found)]
+        parts: list[Growing] = [Negated(found)]
         while isinstance(found, Draft) and self.cursor.word() in lx.OR and self._goes_on(1):
             self.cursor.at += 1  # "no dogs or cats" has neither
             if (found := self._thing()) is not None:
-                parts.append(_Negated(found))
-        return _group(parts, every=True)
+                parts.append(Negated(found))
+        return grouped(parts, every=True)
 
     def _goes_on(self, ahead: int) -> bool:
         """Say whether a noun phrase without article or amount begins here."""
@@ -220,29 +208,38 @@ class _Reader:
         subject = subject or made
         assert subject is not None
         self.cursor.skip(lx.FILLERS)
-        other = self._related_thing()
-        if other is None:
+        others = self._related_things()
+        if not others:
             self.cursor.note(f"'{words}' has no thing after it; it was passed over")
             self.last = None if made is not None else self.last
             return None
         if not phrase:
             self.cursor.note(f"boxes cannot tell '{words}': both things are looked for")
-            self.last, self.subject = other, None
-            return other if made is None else _group([made, other], every=True)
+            self.last, self.subject = others[-1], None
+            found = grouped([*others], every=False)
+            return found if made is None or found is None else grouped([made, found], every=True)
         name = lx.RELATIONS[phrase]
         if phrase[0] in lx.TOUCHING_IS_A_GUESS:
             self.cursor.note(f"'{words}' is taken as: their boxes touch")
-        subject.related.append((cast(Relation, name), other, negated))
+        subject.related.append((cast(Relation, name), others, negated))
         self.subject = subject
         return made
 
-    def _related_thing(self) -> Draft | None:
-        """Read the other thing of a relation, with what is said of it in parentheses."""
-        if not self.cursor.marks("("):
-            return self._thing()
+    def _related_things(self) -> list[Draft]:
+        """Read the other thing of a relation, or several of which it may be any."""
+        if self.cursor.marks("("):
+            return self._related_in_parentheses()
+        found = self._thing()
+        others = [] if found is None else [found]
+        while others and (another := self._alternative()) is not None:
+            others.append(another)
+        return others
+
+    def _related_in_parentheses(self) -> list[Draft]:
+        """Read things with what is said of them."""
         self.cursor.at += 1
         if self.depth >= MAX_DEPTH:
-            return self._related_thing() if self.cursor.marks("(") else self._thing()
+            return self._related_things()
         self.depth += 1
         outer = self.last, self.subject
         found = self._alternatives()
@@ -250,14 +247,62 @@ class _Reader:
         if self.cursor.marks(")"):
             self.cursor.at += 1
         self.last, self.subject = outer
-        if isinstance(found, _Group):
-            first = next((p for p in found.parts if isinstance(p, Draft)), None)
-            if first is not None:
+        others = drafts_of(found)
+        if not others and isinstance(found, Group):
+            others = [p for p in found.parts if isinstance(p, Draft)][:1]
+            if others:
                 self.cursor.note(
                     "after a relation stands one thing: the first in the parentheses counts"
                 )
-            return first
-        return found if isinstance(found, Draft) else None
+        return others
+
+    def _alternative(self) -> Draft | None:
+        """Read "or a bus" after "left of a car". None, and nothing read, where something is said
+        of the bus: then it is looked for by itself."""
+        if self.cursor.word() not in lx.OR and not self.cursor.marks("|"):
+            return None
+        kept = self.cursor.at, len(self.cursor.notes), self.last, self.subject
+        self.cursor.at += 1
+        self.last = None
+        found = None if self._begins_no_thing() else self._thing()
+        if found is not None and self._says_more():
+            found = None
+        if found is None:
+            self.cursor.at, notes, self.last, self.subject = kept
+            del self.cursor.notes[notes:]
+        return found
+
+    def _begins_no_thing(self) -> bool:
+        """Say whether something else than a thing begins here; may read it."""
+        return (
+            self.cursor.ended
+            or self.cursor.tokens[self.cursor.at].kind in ("quoted", "folder")
+            or self.cursor.marks("( - !")
+            or self.cursor.word() in lx.NOTHING
+            or bool(self.cursor.phrase(lx.RELATIONS) or self.cursor.phrase(lx.UNTOLD))
+            or read_score(self.cursor, self.score) is not None
+            or read_date(self.cursor) is not None
+            or read_places(self.cursor, self._goes_on_after_place) is not None
+        )
+
+    def _says_more(self) -> bool:
+        """Say whether a relation or a place follows, which is said of the thing before it."""
+        at, notes = self.cursor.at, len(self.cursor.notes)
+        self.cursor.skip(lx.FILLERS)
+        if self.cursor.word() in lx.NOTHING:
+            self.cursor.at += 1
+            self.cursor.skip(lx.FILLERS)
+            more = bool(self.cursor.phrase(lx.RELATIONS))
+        else:
+            places = read_places(self.cursor, self._goes_on_after_place) is not None
+            amount = amount_at(self.cursor.tokens, self.cursor.at, after_thing=True)
+            more = places or (
+                amount is None
+                and bool(self.cursor.phrase(lx.RELATIONS) or self.cursor.phrase(lx.UNTOLD))
+            )
+        self.cursor.at = at
+        del self.cursor.notes[notes:]
+        return more
 
     def _thing(self) -> Draft | None:
         """Read a thing: how many, what it is like, what it is called."""
@@ -349,29 +394,3 @@ class _Reader:
             return []
         self.cursor.at += ahead + 1
         return words
-
-
-def _group(parts: list[Growing], *, every: bool) -> Growing | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    return _Group(parts, every)
-
-
-def _finished(part: Growing | None) -> Node | None:
-    match part:
-        case Draft():
-            return part.thing()
-        case _Negated():
-            inner = _finished(part.part)
-            assert inner is not None
-            return inner.part if isinstance(inner, Not) else Not(inner)
-        case _Group():
-            nodes = [node for p in part.parts if (node := _finished(p)) is not None]
-            kind = All if part.every else Any_
-            flat = [
-                n for node in nodes for n in (node.parts if isinstance(node, kind) else (node,))
-            ]
-            once = tuple(dict.fromkeys(flat))
-            return kind(once) if len(once) > 1 else once[0]
-        case _:
-            return part

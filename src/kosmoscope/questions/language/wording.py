@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kosmoscope.export.nouns import article, head_noun, plural
-from kosmoscope.search.language.lexicon import RESERVED
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.language.lexicon import RESERVED
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,
@@ -56,12 +56,20 @@ def node_wording(node: Node) -> str:
         case All():
             return ", ".join(_inner(part) for part in node.parts)
         case Any_():
-            return " or ".join(_inner(part) for part in node.parts)
+            *before, last = node.parts
+            return " or ".join([*map(_alternative, before), _inner(last)])
 
 
 def _inner(node: Node) -> str:
     text = node_wording(node)
     return f"({text})" if isinstance(node, All | Any_) else text
+
+
+def _alternative(node: Node) -> str:
+    """Return a part before "or", which else would go with the thing of its relation."""
+    said = node.part if isinstance(node, Not) else node
+    related = isinstance(said, Thing) and bool(said.related)
+    return f"({node_wording(node)})" if related else _inner(node)
 
 
 def _thing(thing: Thing) -> str:
@@ -105,13 +113,18 @@ def _where(thing: Thing) -> str:
     places = "".join(f" {_PLACES.get(p) or f'at the {p} of the picture'}" for p in thing.places)
     related: list[str] = []
     for r in thing.related:
-        other = _thing(r.to)
-        if r.to.related or r.to.places:
+        other = " or ".join(map(_other, r.any_of))
+        if r.or_to:
             other = f"({other})"
         joined = " and" if related else ""
         negation = " not" if r.negated else ""
         related.append(f"{joined}{negation} {RELATION_WORDS.get(r.relation, r.relation)} {other}")
     return places + "".join(related)
+
+
+def _other(thing: Thing) -> str:
+    text = _thing(thing)
+    return f"({text})" if thing.related or thing.places else text
 
 
 def _share(value: float) -> str:

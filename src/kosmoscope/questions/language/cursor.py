@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kosmoscope.search.language.lexicon import Phrase
-from kosmoscope.search.language.tokens import Token
+from kosmoscope.questions.language.lexicon import Phrase
+from kosmoscope.questions.language.tokens import Token
 
 
 @dataclass(slots=True)

@@ -1,12 +1,24 @@
-"""Things while a question is being read: what is said of them may still come."""
+"""Things, and parts, while a question is being read: what is said of them may still come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from kosmoscope.export.nouns import head_noun, singular
-from kosmoscope.search.language.lexicon import ANYTHING, COLOURS, GROUPS, SEVERAL, SIZES
-from kosmoscope.search.language.tree import SOME, Count, Place, Related, Relation, Size, Thing
+from kosmoscope.questions.language.lexicon import ANYTHING, COLOURS, GROUPS, SEVERAL, SIZES
+from kosmoscope.questions.language.tree import (
+    SOME,
+    All,
+    Any_,
+    Count,
+    Node,
+    Not,
+    Place,
+    Related,
+    Relation,
+    Size,
+    Thing,
+)
 
 ANY_NOUN = "thing"
 
@@ -20,7 +32,8 @@ class Draft:
     colours: list[str] = field(default_factory=list)
     size: Size | None = None
     places: list[Place] = field(default_factory=list)
-    related: list[tuple[Relation, Draft, bool]] = field(default_factory=list)
+    related: list[tuple[Relation, list[Draft], bool]] = field(default_factory=list)
+    """Each to any of some things, or to none of them."""
     count: Count = SOME
 
     def describe(self, run: list[str], exact: list[str]) -> None:
@@ -62,11 +75,72 @@ class Draft:
 
     def thing(self) -> Thing:
         """Return what was said."""
-        related = tuple(Related(name, other.thing(), no) for name, other, no in self.related)
+        related = tuple(_related(*one) for one in self.related)
         return Thing(
             self.noun, tuple(self.words), tuple(self.colours), self.size, tuple(self.places),
             related, self.count,
         )  # fmt: skip
+
+
+def _related(name: Relation, others: list[Draft], negated: bool) -> Related:
+    first, *more = dict.fromkeys(other.thing() for other in others)
+    return Related(name, first, negated, tuple(more))
+
+
+@dataclass(slots=True, eq=False)
+class Negated:
+    """Not a part that may still grow."""
+
+    part: Growing
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Parts of which all, or any, hold."""
+
+    parts: list[Growing]
+    every: bool
+
+
+Growing = Draft | Negated | Group | Node
+
+
+def grouped(parts: list[Growing], *, every: bool) -> Growing | None:
+    """Return parts as one; None for none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return Group(parts, every)
+
+
+def drafts_of(part: Growing | None) -> list[Draft]:
+    """Return the things of which a part is any; [] where it is something else."""
+    if isinstance(part, Draft):
+        return [part]
+    if not isinstance(part, Group) or part.every:
+        return []
+    found = [drafts_of(one) for one in part.parts]
+    return [draft for some in found for draft in some] if all(found) else []
+
+
+def finished(part: Growing | None) -> Node | None:
+    """Return what may have grown, as a tree."""
+    match part:
+        case Draft():
+            return part.thing()
+        case Negated():
+            inner = finished(part.part)
+            assert inner is not None
+            return inner.part if isinstance(inner, Not) else Not(inner)
+        case Group():
+            nodes = [node for p in part.parts if (node := finished(p)) is not None]
+            kind = All if part.every else Any_
+            flat = [
+                n for node in nodes for n in (node.parts if isinstance(node, kind) else (node,))
+            ]
+            once = tuple(dict.fromkeys(flat))
+            return kind(once) if len(once) > 1 else once[0]
+        case _:
+            return part
 
 
 def is_noun(word: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kosmoscope.search.language import lexicon as lx
-from kosmoscope.search.language.tokens import Token
-from kosmoscope.search.language.tree import Count
+from kosmoscope.questions.language import lexicon as lx
+from kosmoscope.questions.language.tokens import Token
+from kosmoscope.questions.language.tree import Count
 
 MAX_NUMBER = 1_000
 """Greater numbers are this one."""

@@ -7,15 +7,16 @@ here, from the index, where they are integers, or from a page.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import checked
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.evaluate.space import UNITS
+from kosmoscope.questions.evaluate.space import UNITS
 
 SCALE = UNITS
 MAX_NUMBER = 255
+ColouredBy = Literal["", "box", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class Seen:
     """Of `lexicon.COLOURS`; empty where nobody knows."""
     number: int = 1
     """How many things are in the box."""
+    coloured_by: ColouredBy = ""
+    """Whose pixels `colours` are of, besides what the phrase says: the mask's, or those in the
+    middle of the box; "" where no pixel was looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 
-from kosmoscope.search.words import TABLE
+from kosmoscope.questions.words import TABLE
 
 
 def lines_about(nouns: Iterable[str]) -> list[str]:

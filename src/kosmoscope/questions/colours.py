@@ -2,7 +2,8 @@
 
 A pixel's lightness, chroma and hue angle (CIE 15:2004, D65, from sRGB after IEC 61966-2-1) decide
 by `_named`'s thresholds, which were set by looking at the named colours of CSS. A thing has the
-colours that fill at least `SHARE` of the ellipse in the middle of its box.
+colours that fill at least `SHARE` of its mask, or without one of the ellipse in the middle of its
+box.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.geometry import XYXY
-from kosmoscope.search.evaluate.columns import COLOUR_NAMES
+from kosmoscope.questions.evaluate.columns import COLOUR_NAMES
 
 SHARE = 0.25
 MIDDLE = 0.8
@@ -34,8 +35,20 @@ def colour_map(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return found
 
 
+def colours_of(colours: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return the colours of some pixels, the most frequent first.
+
+    Args:
+        colours: `colour_map` of their picture.
+        mask: of its shape; some are in it.
+    """
+    counts = np.bincount(colours[mask], minlength=len(COLOUR_NAMES))
+    shares = counts / counts.sum()
+    return tuple(COLOUR_NAMES[i] for i in np.argsort(-shares, kind="stable") if shares[i] >= SHARE)
+
+
 def colours_in(colours: NDArray[np.uint8], box: XYXY) -> tuple[str, ...]:
-    """Return the colours of a thing, the most frequent first.
+    """Return the colours of a thing of which nothing but a box is known, the most frequent first.
 
     Args:
         colours: `colour_map` of its picture.
@@ -50,9 +63,7 @@ def colours_in(colours: NDArray[np.uint8], box: XYXY) -> tuple[str, ...]:
         return ()
     y, x = np.ogrid[:h, :w]
     inner = ((2 * x + 1) / w - 1) ** 2 + ((2 * y + 1) / h - 1) ** 2 <= MIDDLE**2
-    counts = np.bincount(part[inner] if inner.any() else part.ravel(), minlength=len(COLOUR_NAMES))
-    shares = counts / counts.sum()
-    return tuple(COLOUR_NAMES[i] for i in np.argsort(-shares, kind="stable") if shares[i] >= SHARE)
+    return colours_of(part, inner if inner.any() else np.ones_like(inner))
 
 
 Plane = NDArray[np.float32]

@@ -1,7 +1,7 @@
 """Questions in words: `parse` reads a text as a `Query`, `wording` says a query in words again."""
 
-from kosmoscope.search.language.parser import parse
-from kosmoscope.search.language.tree import (
+from kosmoscope.questions.language.parser import parse
+from kosmoscope.questions.language.tree import (
     SOME,
     All,
     Any_,
@@ -16,7 +16,7 @@ from kosmoscope.search.language.tree import (
     Words,
     node_dict,
 )
-from kosmoscope.search.language.wording import node_wording, wording
+from kosmoscope.questions.language.wording import node_wording, wording
 
 __all__ = [
     "SOME",
