@@ -30,7 +30,7 @@ from kosmoscope.search import (
 )
 from kosmoscope.search.index.schema import INDEX
 from kosmoscope.search.making import writing
-from kosmoscope.search.searching import fused
+from kosmoscope.search.ranking import fused
 from server_process import PHOTOS
 
 ROOT = Path(__file__).parent.parent

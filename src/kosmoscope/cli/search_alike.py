@@ -38,14 +38,19 @@ def indexed_embedder(index: Index, model: ModelOptions) -> Embedder:
     return embedder_of(model, there[-1] if there else None)
 
 
-def make_vectors(out: Path, model: ModelOptions, images: Path | None) -> None:
+def make_vectors(
+    out: Path, model: ModelOptions, images: Path | None, engine: str | None = None
+) -> None:
     """Give the pictures of an index vectors, and say how it went."""
     from kosmoscope.search import update_vectors
+    from kosmoscope.search.index.keeping import Keeping
 
+    if engine is not None:
+        Keeping.of(engine)  # a wrong one is told before the model is loaded
     embedder = embedder_of(model)
     with Steps("looking", "looking at pictures", quiet=model.quiet) as steps:
         made = update_vectors(
-            out, embedder, images=images,
+            out, embedder, engine=engine, images=images,
             progress=lambda done, total: steps(f"{done} of {total} pictures"),
         )  # fmt: skip
     if model.quiet:

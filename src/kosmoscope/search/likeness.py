@@ -1,4 +1,4 @@
-"""Pictures that are alike: by a model's vectors; copies of one picture by a hash of what is seen.
+"""Copies of one picture, found by a hash of what is seen.
 
 Source of the hash: the "pHash" of C. Zauner, Implementation and benchmarking of perceptual image
 hash functions (2010): signs of the lowest frequencies of a small grey picture.
@@ -20,7 +20,6 @@ different photographs none (benchmarks/search_copies.py)."""
 
 _SIDE, _LOW = 32, 8
 Hashes = NDArray[np.uint64]
-Float = NDArray[np.float32]
 
 
 def picture_hash(rgb: NDArray[np.uint8]) -> int:
@@ -55,23 +54,6 @@ def copies(hashes: Hashes) -> list[list[int]]:
     for i in range(len(hashes)):
         groups.setdefault(_root(leader, i), []).append(i)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def likenesses(vectors: Float, wanted: Float, *, centred: bool = True) -> Float:
-    """Return the cosine of each vector with one, (n,) in -1..1.
-
-    Args:
-        vectors: (n, D), of one model.
-        wanted: (D,), of the same model.
-        centred: take the mean of all away first, as vectors of pictures have much in common; not
-            where `wanted` is a text's, which lies elsewhere.
-    """
-    if centred and len(vectors):
-        mean = vectors.mean(0)
-        vectors, wanted = vectors - mean, wanted - mean
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted)
-    found: Float = vectors @ wanted / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return found
 
 
 @cache

@@ -86,6 +86,10 @@ class Loaded:
         """Return the columns' pictures of numbers of the database; all are there."""
         return np.searchsorted(self._ids, ids).astype(np.int64)
 
+    def ids(self, pictures: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the database's numbers of pictures of the columns."""
+        return self._ids[pictures].astype(np.int64)
+
     def row(self, picture: int) -> Row:
         """Return what the database has of a picture of the columns besides its things."""
         id = self.id(picture)
