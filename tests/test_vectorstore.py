@@ -1,4 +1,4 @@
-"""Every place of vectors gives the same answers: the index' own table, and LanceDB, really there."""
+"""Every place of vectors gives the same answers: the index' own table, and LanceDB itself."""
 
 from __future__ import annotations
 
@@ -196,7 +196,9 @@ def test_without_the_library_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lancedb", None)
-    with pytest.raises(KosmoscopeError, match="lancedb is not installed; install it with: .*lancedb"):
+    with pytest.raises(
+        KosmoscopeError, match=r"lancedb is not installed; install it with: .*lancedb"
+    ):
         lance.LanceVectors(str(tmp_path), "some", WIDTH)
     assert not list(tmp_path.iterdir())
 

@@ -16,6 +16,7 @@ from kosmoscope.cli.options import Format, FormatOption, add_commands
 from kosmoscope.cli.result_options import ImagesOption, check_folder, check_images, tell_problems
 from kosmoscope.cli.search_alike import (
     alike_table,
+    check_engine,
     check_one_way,
     indexed_embedder,
     make_vectors,
@@ -68,8 +69,8 @@ def index(
         typer.Option(
             "--engine",
             metavar="ENGINE",
-            help="Who keeps the vectors: sqlite, the index itself; lancedb, or lancedb:PLACE, for a "
-            "million of them. Vectors that are elsewhere are moved.",
+            help="Who keeps the vectors: sqlite, the index itself; lancedb, or lancedb:PLACE, "
+            "for a million of them. Vectors that are elsewhere are moved.",
             show_default="where they are",
         ),
     ] = None,
@@ -92,8 +93,7 @@ def index(
     [cyan]kosmoscope index out --vectors --model pocket --engine lancedb[/]
     """
     check_images(images)
-    if engine is not None and not vectors:
-        raise OptionError("--engine goes with --vectors")
+    check_engine(engine, vectors)
     make_index(
         out,
         rebuild=rebuild,
