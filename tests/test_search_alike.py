@@ -30,7 +30,6 @@ from kosmoscope.search import (
 )
 from kosmoscope.search.index.schema import INDEX
 from kosmoscope.search.making import writing
-from kosmoscope.search.ranking import fused
 from server_process import PHOTOS
 
 ROOT = Path(__file__).parent.parent
@@ -259,13 +258,6 @@ def test_words_order_what_is_found(out: Path, clip: Path) -> None:
         assert "alike" in both.to_dict()
         assert "alike" not in alone.to_dict()
         assert index.search("no zebras", limit=1, embedder=embedder).hits == both.hits[:1]
-
-
-def test_fused() -> None:
-    chances = np.array([0.9, 0.9, 0.6, 0.1])
-    likeness = np.array([0.1, 0.3, 0.2, 0.9], np.float32)
-    assert fused(chances, likeness, np.array([0, 1, 2])) == [1, 0, 2]
-    assert fused(chances, likeness, np.zeros(0, np.intp)) == []
 
 
 def test_any_kind_of_model_that_makes_vectors(tmp_path: Path, embedder: Embedder) -> None:

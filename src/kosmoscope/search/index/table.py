@@ -29,6 +29,7 @@ class TableVectors:
     def __init__(self, base: sqlite3.Connection, path: Path, embedder: int, width: int) -> None:
         self._base, self._path, self._embedder, self.width = base, path, embedder, width
         self._read: tuple[int, Numbers, Half] | None = None
+        self._mean: Float | None = None
 
     def numbers(self) -> Numbers:
         return self._all()[0]
@@ -60,7 +61,7 @@ class TableVectors:
     def nearest(
         self, wanted: Float, many: int, *, centred: bool = False, within: Within | None = None
     ) -> Found:
-        centre = exact.mean(self.blocks(), self.width, within) if centred else None
+        centre = self._centre(within) if centred else None
         return exact.nearest(self.blocks, wanted, many, centre, within)
 
     def likeness(self, wanted: Float, numbers: Numbers) -> Float:
@@ -71,6 +72,14 @@ class TableVectors:
             known = there[at] == numbers
             found[known] = exact.cosines(vectors[at[known]], wanted)
         return found
+
+    def _centre(self, within: Within | None) -> Float:
+        if within is not None:
+            return exact.mean(self.blocks(), self.width, within)
+        self._all()  # forgets the mean where it is another one now
+        if self._mean is None:
+            self._mean = exact.mean(self.blocks(), self.width)
+        return self._mean
 
     def _all(self) -> tuple[Numbers, Half]:
         """Return the numbers, (n,), ascending, and the vectors, (n, D).
@@ -89,5 +98,5 @@ class TableVectors:
             numbers = np.array([picture for picture, _ in found], np.int64)
             joined = b"".join(data for _, data in found)
             vectors = np.frombuffer(joined, np.float16).reshape(len(found), self.width)
-            self._read = state, numbers, vectors
+            self._read, self._mean = (state, numbers, vectors), None
         return self._read[1:]
