@@ -275,7 +275,7 @@ def test_what_the_document_says(
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
     _, _, text = text.partition("## Pictures like a picture")
     commands = re.findall(r"^\$ kosmoscope (.*)$", text, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in ("index out", *commands):
         result = run(*shlex.split(command))
         assert result.exit_code == 0, result.stderr
