@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kosmoscope.errors import IndexDamagedError, KosmoscopeError
+from kosmoscope.errors import IndexDamagedError, KosmoscopeError, OutputError
 from kosmoscope.search.index.schema import open_to_write
 from kosmoscope.search.index.table import TableVectors
 from kosmoscope.vectorstore import ENGINES, Half, Numbers, VectorStore, exact, lance
@@ -182,6 +182,12 @@ def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
         file.write_bytes(b"no vectors")
     with pytest.raises(IndexDamagedError, match="engine: LanceDB cannot use what is there"):
         store.nearest(VECTORS[0].astype(np.float32), 3)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "engine").write_text("a file")
+    with pytest.raises(OutputError, match="engine: "):
+        lance.LanceVectors(str(tmp_path / "engine"), "some", WIDTH).add(NUMBERS, VECTORS)
 
 
 def test_forgotten_it_is_gone(tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ class Index:
             limit: how many to return at most, the likeliest.
             cut_off: 0..1: from which probability a picture is an answer.
             embedder: also ask its vectors (`update_vectors`), by the question's words. What is an
-                answer stays the same; their order is that of both (`fused`), and `Answer.alike`
-                are the pictures nearest to the words.
+                answer stays the same; their order is that of both (`ranking.fused`), and
+                `Answer.alike` are the pictures nearest to the words.
 
         Raises:
             OptionError: a limit below 0, a cut-off outside of 0..1, an embedder without texts.
             InputError: the index has no vectors of the embedder.
-            IndexDamagedError: the index is damaged.
+            KosmoscopeError: they are in an engine that is not installed.
+            IndexDamagedError: the index is damaged, or what the engine has.
         """
         _check_limit(limit)
         if not 0 <= cut_off <= 1:
@@ -281,6 +282,8 @@ class Index:
                 f"a vector of shape {wanted.shape}; {embedder.name}'s have {(its.width,)}"
             )
         if its not in self._kept:
+            for other in [k for k in self._kept if k.embedder == its.embedder]:
+                del self._kept[other]  # they were moved
             self._kept[its] = KeptVectors(self._base, self.path, its)
         return self._kept[its]
 

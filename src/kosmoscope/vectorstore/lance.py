@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -80,7 +80,7 @@ class LanceVectors:
         flat = arrow.array(np.ascontiguousarray(vectors).ravel())
         made = arrow.FixedSizeListArray.from_arrays(flat, self.width)
         rows = arrow.Table.from_arrays([arrow.array(numbers), made], schema=schema)
-        with self._told():
+        with self._told(writing=True):
             table = self._table()
             if table is None:
                 self._base.create_table(self._name, rows)
@@ -89,13 +89,13 @@ class LanceVectors:
             merge.when_not_matched_insert_all().execute(rows)
 
     def remove(self, numbers: Numbers) -> None:
-        with self._told():
+        with self._told(writing=True):
             table = self._table()
             for some in _parts(numbers) if table is not None else ():
                 table.delete(_among(some))
 
     def settle(self) -> None:
-        with self._told():
+        with self._told(writing=True):
             table = self._table()
             if table is None or table.count_rows() < MANY:
                 return
@@ -170,29 +170,32 @@ class LanceVectors:
         values: Half = whole.flatten().to_numpy(zero_copy_only=False).astype(np.float16, copy=False)
         return values.reshape(-1, self.width)
 
-    def _told(self) -> Any:
-        return told(self._place)
+    def _told(self, *, writing: bool = False) -> AbstractContextManager[None]:
+        return told(self._place, writing=writing)
 
 
 def drop(place: str, collection: str) -> None:
     """Forget a table. Raises what `LanceVectors` raises."""
     base = _connect(place)
-    with told(place):
+    with told(place, writing=True):
         for name in (collection, collection + _CENTRE):
             if _opened(base, name) is not None:
                 base.drop_table(name)
 
 
 @contextmanager
-def told(place: str) -> Iterator[None]:
+def told(place: str, *, writing: bool = False) -> Iterator[None]:
     """Turn what LanceDB says in this block into one line that names the place.
 
     Raises:
-        IndexDamagedError: what is there cannot be read, or nothing can be written there.
+        IndexDamagedError: what is there cannot be read.
+        OutputError: where the block writes: it cannot be written.
     """
     try:
         yield
     except (OSError, RuntimeError, ValueError, LookupError) as e:
+        if writing:
+            raise OutputError(f"{shown_name(place)}: LanceDB cannot write: {reason(e)}") from e
         raise IndexDamagedError(
             f"{shown_name(place)}: LanceDB cannot use what is there ({reason(e)}); move it "
             "away and run `kosmoscope index --vectors` again"

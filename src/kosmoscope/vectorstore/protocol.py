@@ -30,7 +30,8 @@ class VectorStore(Protocol):
     One process writes, any number ask meanwhile; each question sees what is there at its
     beginning. A call is done whole or not at all, also where the process is killed in it.
 
-    All raise `IndexDamagedError` where what is there cannot be read.
+    All raise `IndexDamagedError` where what is there cannot be read, and those that write
+    `OutputError` where it cannot be written.
     """
 
     @property
