@@ -1,6 +1,6 @@
 """Boxes, vectors, and both: which order puts the right pictures first?
 
-    python benchmarks/search_hybrid.py [--pictures 4000] [--questions 100]
+    python benchmarks/search_hybrid.py [--pictures 3000] [--questions 60]
 
 No weights of CLIP or SigLIP were there, so the world is made, and made so that both know something:
 a picture has things at places. What a detector says of them is calibrated, as pocket's boxes are:
@@ -143,8 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--questions", type=int, default=100)
+    parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--questions", type=int, default=60)
     args = parser.parse_args()
     print(machine.describe())
     print("| noise | cut-off | boxes | vectors | both | log odds |\n|---|---|---|---|---|---|")
