@@ -50,6 +50,7 @@ def made(args: argparse.Namespace) -> Iterator[Half]:
 
 
 def engine(args: argparse.Namespace) -> VectorStore:
+    lance.PROBES = args.probes
     if args.place == "lancedb, all":
         lance.MANY = sys.maxsize
     return lance.LanceVectors(str(args.folder / args.place), "benchmark", args.width)
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--questions", type=int, default=50)
+    parser.add_argument("--probes", type=int, default=lance.PROBES, help="parts looked into")
     parser.add_argument(
         "--folder", type=Path, help="an empty one; one that is removed unless given"
     )
@@ -158,7 +160,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def step(args: argparse.Namespace, place: str, name: str) -> dict[str, float]:
     command = [sys.executable, __file__, "--place", place, "--step", name]
-    for option in ("vectors", "width", "questions", "folder"):
+    for option in ("vectors", "width", "questions", "probes", "folder"):
         command += [f"--{option}", str(getattr(args, option))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,35 +204,3 @@ def test_without_the_library_it_says_what_to_install(
     ):
         lance.LanceVectors(str(tmp_path), "some", WIDTH)
     assert not list(tmp_path.iterdir())
-
-
-ADDING = """
-import sys
-import numpy as np
-from kosmoscope.vectorstore import lance
-store = lance.LanceVectors(sys.argv[1], "some", 24)
-for at in range(400):
-    numbers = np.arange(at * 50, at * 50 + 50)
-    store.add(numbers, np.full((50, 24), at + 1, np.float16))
-    print(at, flush=True)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_killed_while_it_writes_whole_steps_are_there(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", ADDING, str(tmp_path / "engine")],
-        stdout=subprocess.PIPE, text=True, env=dict(os.environ),
-    )  # fmt: skip
-    assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(5)]
-    process.kill()
-    said += process.communicate()[0].split()
-    done = int(said[-1]) + 1
-    assert done < 400
-    store = lance.LanceVectors(str(tmp_path / "engine"), "some", 24)
-    there = store.numbers()
-    assert len(there) in (50 * done, 50 * done + 50)
-    np.testing.assert_array_equal(there, np.arange(len(there)))
-    store.add(there, np.ones((len(there), 24), np.float16))
-    assert len(store.numbers()) == len(there)

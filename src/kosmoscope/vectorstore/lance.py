@@ -26,8 +26,12 @@ EXTRA = "lancedb"
 MANY = 100_000
 """From how many vectors on there is an approximate index: to look at so many takes about as long
 as a person notices."""
-PROBES = 32
-"""Parts of the inverted file that are looked into, of one for every 8,192 vectors."""
+PART = 8192
+"""Vectors in a part of the inverted file: LanceDB's own choice."""
+PROBES, SHARE = 64, 4
+"""How many parts are looked into: all up to the first number, and at least one of the second. Of
+300,000 vectors 4 of 37 parts have 81 % of the ten nearest, 8 have 92 %, 16 have 99 %
+(benchmarks/search_engine.py --probes)."""
 SPARE = 500
 """Candidates beyond those that are asked for: codes of 1 bit, and vectors less their mean, have
 another order than the likeness has."""
@@ -144,9 +148,10 @@ class LanceVectors:
         # (v - c)(w - c) has the order of v(w - c); only the lengths of v - c are passed over.
         asked = wanted if centre is None else wanted - centre
         fetched, count = many + SPARE, table.count_rows()
+        probes = max(PROBES, count // PART // SHARE)
         while fetched * 4 < count:
             query = table.search(asked.astype(np.float32), vector_column_name="vector")
-            rows = query.distance_type("dot").nprobes(PROBES).limit(fetched)
+            rows = query.distance_type("dot").nprobes(probes).limit(fetched)
             there = rows.select(["number", "vector"]).to_arrow()
             numbers = _numbers(there)
             counting = np.ones(len(numbers), np.bool_) if within is None else within(numbers)
