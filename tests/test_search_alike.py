@@ -30,7 +30,6 @@ from kosmoscope.search import (
 )
 from kosmoscope.search.index.schema import INDEX
 from kosmoscope.search.making import writing
-from kosmoscope.search.searching import fused
 from server_process import PHOTOS
 
 ROOT = Path(__file__).parent.parent
@@ -261,13 +260,6 @@ def test_words_order_what_is_found(out: Path, clip: Path) -> None:
         assert index.search("no zebras", limit=1, embedder=embedder).hits == both.hits[:1]
 
 
-def test_fused() -> None:
-    chances = np.array([0.9, 0.9, 0.6, 0.1])
-    likeness = np.array([0.1, 0.3, 0.2, 0.9], np.float32)
-    assert fused(chances, likeness, np.array([0, 1, 2])) == [1, 0, 2]
-    assert fused(chances, likeness, np.zeros(0, np.intp)) == []
-
-
 def test_any_kind_of_model_that_makes_vectors(tmp_path: Path, embedder: Embedder) -> None:
     picture = np.zeros((60, 60, 3), np.uint8)
     assert load_embedder("pocket", threads=1).picture(picture, None).shape == (192,)
@@ -283,7 +275,7 @@ def test_what_the_document_says(
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
     _, _, text = text.partition("## Pictures like a picture")
     commands = re.findall(r"^\$ kosmoscope (.*)$", text, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in ("index out", *commands):
         result = run(*shlex.split(command))
         assert result.exit_code == 0, result.stderr

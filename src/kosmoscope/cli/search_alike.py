@@ -38,14 +38,16 @@ def indexed_embedder(index: Index, model: ModelOptions) -> Embedder:
     return embedder_of(model, there[-1] if there else None)
 
 
-def make_vectors(out: Path, model: ModelOptions, images: Path | None) -> None:
+def make_vectors(
+    out: Path, model: ModelOptions, images: Path | None, engine: str | None = None
+) -> None:
     """Give the pictures of an index vectors, and say how it went."""
     from kosmoscope.search import update_vectors
 
     embedder = embedder_of(model)
     with Steps("looking", "looking at pictures", quiet=model.quiet) as steps:
         made = update_vectors(
-            out, embedder, images=images,
+            out, embedder, engine=engine, images=images,
             progress=lambda done, total: steps(f"{done} of {total} pictures"),
         )  # fmt: skip
     if model.quiet:
@@ -103,6 +105,17 @@ def tell_copies(opened: Index, format: Format) -> None:
     said = f"{len(groups)} pictures have copies, {count} altogether" if groups else "no copies"
     listed = (Text("\n".join(["", *map(one_line, group)])) for group in groups)
     terminal.emit_rich(Text(said, "bold"), *listed)
+
+
+def check_engine(engine: str | None, vectors: bool) -> None:
+    """Raise `OptionError` for an engine that there is not, or without --vectors."""
+    if engine is None:
+        return
+    if not vectors:
+        raise OptionError("--engine goes with --vectors")
+    from kosmoscope.search.index.keeping import Keeping
+
+    Keeping.of(engine)
 
 
 def check_one_way(question: Sequence[str], like: str | None, duplicates: bool) -> None:

@@ -16,6 +16,7 @@ from kosmoscope.cli.options import Format, FormatOption, add_commands
 from kosmoscope.cli.result_options import ImagesOption, check_folder, check_images, tell_problems
 from kosmoscope.cli.search_alike import (
     alike_table,
+    check_engine,
     check_one_way,
     indexed_embedder,
     make_vectors,
@@ -63,6 +64,16 @@ def index(
             "a vector of it already is passed over.",
         ),
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="Who keeps the vectors: sqlite, the index itself; lancedb, or lancedb:PLACE, "
+            "for a million of them. Vectors that are elsewhere are moved.",
+            show_default="where they are",
+        ),
+    ] = None,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out pictures whose files are gone.")
     ] = False,
@@ -79,8 +90,10 @@ def index(
 
     [cyan]kosmoscope index out --pictures[/]
     [cyan]kosmoscope index out --vectors --model pocket[/]
+    [cyan]kosmoscope index out --vectors --model pocket --engine lancedb[/]
     """
     check_images(images)
+    check_engine(engine, vectors)
     make_index(
         out,
         rebuild=rebuild,
@@ -90,7 +103,7 @@ def index(
         quiet=quiet,
     )
     if vectors:
-        make_vectors(out, model.quietly(quiet), images)
+        make_vectors(out, model.quietly(quiet), images, engine)
 
 
 def make_index(

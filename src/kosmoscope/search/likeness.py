@@ -1,4 +1,4 @@
-"""Pictures that are alike: by a model's vectors; copies of one picture by `images.hashing`."""
+"""Copies of one picture, by `kosmoscope.images.hashing`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ size or 20 % more light do, 96 % with 2 % cut off all around, 36 % with 5 %; of 
 different photographs none (benchmarks/search_copies.py)."""
 
 Hashes = NDArray[np.uint64]
-Float = NDArray[np.float32]
 
 
 def copies(hashes: Hashes) -> list[list[int]]:
@@ -35,23 +34,6 @@ def copies(hashes: Hashes) -> list[list[int]]:
     for i in range(len(hashes)):
         groups.setdefault(_root(leader, i), []).append(i)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def likenesses(vectors: Float, wanted: Float, *, centred: bool = True) -> Float:
-    """Return the cosine of each vector with one, (n,) in -1..1.
-
-    Args:
-        vectors: (n, D), of one model.
-        wanted: (D,), of the same model.
-        centred: take the mean of all away first, as vectors of pictures have much in common; not
-            where `wanted` is a text's, which lies elsewhere.
-    """
-    if centred and len(vectors):
-        mean = vectors.mean(0)
-        vectors, wanted = vectors - mean, wanted - mean
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted)
-    found: Float = vectors @ wanted / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return found
 
 
 def _close(hashes: Hashes) -> list[tuple[int, int]]:

@@ -11,11 +11,14 @@ from os import PathLike
 from pathlib import Path
 
 from kosmoscope.errors import FolderBusyError, InputError
+from kosmoscope.files.folders import remove_folder
 from kosmoscope.files.locks import if_free
 from kosmoscope.files.text import shown_name
+from kosmoscope.search.index.keeping import own_place
 from kosmoscope.search.index.reading import Results
 from kosmoscope.search.index.schema import INDEX, open_to_write, told
 from kosmoscope.search.index.writing import SEEN, UNREADABLE, Writer
+from kosmoscope.vectorstore import ENGINES
 
 LOCK = ".index.lock"
 
@@ -121,3 +124,6 @@ def _remove(path: Path) -> None:
         raise InputError(f"{shown_name(path)}: is a folder; expected the file of an index")
     for suffix in ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for engine in ENGINES.names():
+        if (own := own_place(path.parent, engine)).is_dir():
+            remove_folder(own)

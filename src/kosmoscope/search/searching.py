@@ -13,22 +13,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kosmoscope.errors import InputError, OptionError
 from kosmoscope.files.text import shown_name
 from kosmoscope.geometry import XYXY
 from kosmoscope.questions.evaluate.record import PictureRecord
 from kosmoscope.questions.evaluate.rules import ANYTHING, CUT_OFF, evaluate
-from kosmoscope.questions.evaluate.standing import Chances
 from kosmoscope.questions.evaluate.together import evaluate_all
 from kosmoscope.questions.language import Query, parse, wording
 from kosmoscope.questions.language.tree import All, Any_, Node, Not, Thing
 from kosmoscope.questions.words import is_known, meaning
 from kosmoscope.search.answers import Alike, Answer, Hit, PictureFile, Sight
 from kosmoscope.search.embedding import Embedder, Float
-from kosmoscope.search.index.alike import embedders, prints, stored
+from kosmoscope.search.index.keeping import Kept, KeptVectors, demanded, embedders
 from kosmoscope.search.index.loading import Loaded
+from kosmoscope.search.index.prints import prints
 from kosmoscope.search.index.schema import (
     INDEX,
     is_there,
@@ -37,8 +36,9 @@ from kosmoscope.search.index.schema import (
     told,
     transaction,
 )
-from kosmoscope.search.likeness import copies, likenesses
+from kosmoscope.search.likeness import copies
 from kosmoscope.search.nearest import nearness, parts_of
+from kosmoscope.search.ranking import best, by_both, told_alike
 from kosmoscope.search.suggesting import LOOKED_AT, example_questions
 from kosmoscope.types import Box, Entity
 
@@ -92,13 +92,14 @@ class Index:
             limit: how many to return at most, the likeliest.
             cut_off: 0..1: from which probability a picture is an answer.
             embedder: also ask its vectors (`update_vectors`), by the question's words. What is an
-                answer stays the same; their order is that of both (`fused`), and `Answer.alike`
-                are the pictures nearest to the words.
+                answer stays the same; their order is that of both (`ranking.fused`), and
+                `Answer.alike` are the pictures nearest to the words.
 
         Raises:
             OptionError: a limit below 0, a cut-off outside of 0..1, an embedder without texts.
             InputError: the index has no vectors of the embedder.
-            IndexDamagedError: the index is damaged.
+            KosmoscopeError: they are in an engine that is not installed.
+            IndexDamagedError: the index is damaged, or what the engine has.
         """
         _check_limit(limit)
         if not 0 <= cut_off <= 1:
@@ -114,19 +115,17 @@ class Index:
             total = int(answers.sum())
             alike: tuple[Alike, ...] = ()
             if embedder is None or wanted is None:
-                order = _best(chances, min(limit, total))
+                order = best(chances, min(limit, total))
             else:
-                places, vectors = self._vectors(loaded, embedder, wanted)
-                likeness = np.full(len(chances), -np.inf, np.float32)
-                likeness[places] = likenesses(vectors, wanted, centred=False)
-                order = fused(chances, likeness, np.flatnonzero(answers))[:limit]
-                alike = self._alike(loaded, likeness, limit)
+                vectors = self._vectors(embedder, wanted)
+                order = by_both(loaded, vectors, wanted, chances, np.flatnonzero(answers))[:limit]
+                alike = told_alike(loaded, vectors.nearest(wanted, limit))
             hits = [self._hit(loaded, query, i) for i in order]
             near: list[Hit] = []
             if not total:
                 closeness = nearness(query, loaded.columns, meaning)
                 some = min(NEAREST, int((closeness > 0).sum()))
-                near = [self._hit(loaded, query, i, near=True) for i in _best(closeness, some)]
+                near = [self._hit(loaded, query, i, near=True) for i in best(closeness, some)]
             notes = (*query.notes, *self._notes(loaded, query))
             count = loaded.columns.pictures
             return Answer(query, tuple(hits), total, count, tuple(near), notes, alike)
@@ -134,7 +133,9 @@ class Index:
     def like(
         self, embedder: Embedder, wanted: Float, *, of_text: bool = False, limit: int = LIMIT
     ) -> tuple[Alike, ...]:
-        """Return the pictures whose vectors are nearest to one. All are looked at: it is exact.
+        """Return the pictures whose vectors are nearest to one.
+
+        All are looked at, unless an engine keeps them that says otherwise (docs/search.md).
 
         Args:
             embedder: the model that made the index' vectors (`update_vectors`).
@@ -145,14 +146,13 @@ class Index:
         Raises:
             OptionError: a limit below 0, a vector of another length.
             InputError: the index has no vectors of this model.
-            IndexDamagedError: the index is damaged.
+            KosmoscopeError: they are in an engine that is not installed.
+            IndexDamagedError: the index is damaged, or what the engine has.
         """
         _check_limit(limit)
         with self._reading() as loaded:
-            places, vectors = self._vectors(loaded, embedder, wanted)
-            likeness = np.full(loaded.columns.pictures, -np.inf, np.float32)
-            likeness[places] = likenesses(vectors, wanted, centred=not of_text)
-            return self._alike(loaded, likeness, limit)
+            vectors = self._vectors(embedder, wanted)
+            return told_alike(loaded, vectors.nearest(wanted, limit, centred=not of_text))
 
     def copies(self) -> list[tuple[str, ...]]:
         """Return groups of pictures that look the same, by path, two or more each.
@@ -287,6 +287,7 @@ class Index:
         self._file = _file_of(self.path)
         self._base = open_to_read(self.path)
         self._loaded = Loaded(self._base, self.path)
+        self._kept: dict[Kept, KeptVectors] = {}
 
     @contextmanager
     def _reading(self) -> Iterator[Loaded]:
@@ -299,25 +300,18 @@ class Index:
                 self._loaded.refresh()
                 yield self._loaded
 
-    def _vectors(
-        self, loaded: Loaded, embedder: Embedder, wanted: Float
-    ) -> tuple[NDArray[np.int64], Float]:
-        """Return the pictures of the columns that have a vector of a model, and those."""
-        ids, vectors = stored(self._base, self.path, embedder)
-        if wanted.shape != vectors.shape[1:]:
+    def _vectors(self, embedder: Embedder, wanted: Float) -> KeptVectors:
+        """Return a model's vectors, for one of its own."""
+        its = demanded(self._base, self.path, embedder)
+        if wanted.shape != (its.width,):
             raise OptionError(
-                f"a vector of shape {wanted.shape}; {embedder.name}'s have {vectors.shape[1:]}"
+                f"a vector of shape {wanted.shape}; {embedder.name}'s have {(its.width,)}"
             )
-        return loaded.places(ids), vectors
-
-    @staticmethod
-    def _alike(loaded: Loaded, likeness: Float, limit: int) -> tuple[Alike, ...]:
-        there = int(np.isfinite(likeness).sum())
-        return tuple(
-            Alike(row.source, float(likeness[i]), row.caption, row.lines)
-            for i in _best(likeness, min(limit, there))
-            for row in [loaded.row(i)]
-        )
+        if its not in self._kept:
+            for other in [k for k in self._kept if k.embedder == its.embedder]:
+                del self._kept[other]  # they were moved
+            self._kept[its] = KeptVectors(self._base, self.path, its)
+        return self._kept[its]
 
     @staticmethod
     def _hit(loaded: Loaded, query: Query, picture: int, *, near: bool = False) -> Hit:
@@ -362,36 +356,6 @@ def _file_of(path: Path) -> tuple[int, int]:
     except OSError as e:
         raise InputError(f"{shown_name(path)}: is gone: {e.strerror or e}") from e
     return found.st_dev, found.st_ino
-
-
-def _best(chances: Chances | Float, many: int) -> list[int]:
-    """Return the likeliest pictures, of equal ones the first."""
-    if many <= 0:
-        return []
-    if many < len(chances):
-        # All that are as likely as the last one may be the one that comes first.
-        least = np.partition(chances, len(chances) - many)[len(chances) - many]
-        some = np.flatnonzero(chances >= least)
-    else:
-        some = np.arange(len(chances))
-    order = np.lexsort((some, -chances[some]))[:many]
-    return [int(i) for i in some[order]]
-
-
-def fused(chances: Chances, likeness: Float, some: NDArray[np.intp]) -> list[int]:
-    """Return pictures ordered by both of two measures: by the sum of 1 / (60 + rank).
-
-    Source: Cormack, Clarke and Buettcher, Reciprocal rank fusion (SIGIR 2009).
-
-    Args:
-        chances, likeness: of all pictures.
-        some: which to order.
-    """
-    score = np.zeros(len(some))
-    for measure in (chances[some], likeness[some]):
-        rank = np.searchsorted(np.sort(-measure), -measure)  # how many are better
-        score += 1 / (60 + rank)
-    return [int(i) for i in some[np.lexsort((some, -score))]]
 
 
 def _nouns(node: Node | None) -> Iterator[str]:

@@ -92,6 +92,10 @@ class Loaded:
         order = np.argsort(-counts, kind="stable")[:most]
         return [self._texts[i][0] for i in order.tolist() if counts[i] and self._texts[i][0]]
 
+    def ids(self, pictures: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the database's numbers of pictures of the columns."""
+        return self._ids[pictures].astype(np.int64)
+
     def row(self, picture: int) -> Row:
         """Return what the database has of a picture of the columns besides its things."""
         id = self.id(picture)

@@ -8,8 +8,9 @@
 ``folder``     the folders that pictures are in, each once
 ``chunk``      the things of `CHUNK` consecutive pictures, as packed columns (`chunks`)
 ``print``      of pictures whose files were read: what copies of them have too (`likeness`)
-``embedder``   models that made vectors
-``vector``     of pictures, a model's each: float16, and of which contents of the file
+``embedder``   models that made vectors, and in which engine they are (`keeping`)
+``vector``     of pictures, a model's each: float16, and of which contents of the file; the numbers
+               are empty where an engine has them
 ``text``       FTS5: the words of each picture's texts; the row's number is the picture's
 =============  ==============================================================================
 """
@@ -85,6 +86,14 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             data BLOB NOT NULL,
             PRIMARY KEY (embedder, picture)
         );
+        """,
+    ),
+    (
+        "0003 vectors in an engine",
+        """
+        ALTER TABLE embedder ADD COLUMN engine TEXT NOT NULL DEFAULT 'sqlite';
+        ALTER TABLE embedder ADD COLUMN place TEXT NOT NULL DEFAULT '';
+        ALTER TABLE embedder ADD COLUMN collection TEXT NOT NULL DEFAULT '';
         """,
     ),
 )
