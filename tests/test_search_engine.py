@@ -187,7 +187,7 @@ def test_many_are_asked_through_the_approximate_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lance, "MANY", 1000)
-    monkeypatch.setattr(lance, "SPARE", 50)
+    monkeypatch.setattr(lance, "SPARE", 350)
     monkeypatch.setattr("kosmoscope.search.ranking.DEEP", 100)
     folder = search_results.write(tmp_path / "out", lines(range(2000)))
     update_index(folder)

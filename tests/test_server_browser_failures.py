@@ -37,8 +37,10 @@ def test_a_text_is_stopped(browser: Any, gate: Gate) -> None:
         page.visit()
         page.choose(MOUNTAIN)
         gate.wait_for(1)
-        page.until(lambda: page.texts(".caption.streaming") == ["An image of"])
         assert page.texts("#said") == ["Looking"]
+        gate.let(1)  # that reads picture and question
+        gate.wait_for(2)
+        page.until(lambda: page.texts(".caption.streaming") == ["An image of"])
         page.one("#stop").click()
         page.until(lambda: page.texts("#answer .fine") == ["stopped"])
         assert page.texts("#answer .caption") == ["An image of"]
