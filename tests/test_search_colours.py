@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kosmoscope.batch.segments import SEGMENTS, segments_file
 from kosmoscope.errors import InputError
+from kosmoscope.files.segments import SEGMENTS, segments_file
 from kosmoscope.gallery.outlines import collect_outlines
 from kosmoscope.gallery.records import collect
 from kosmoscope.gallery.seen import seen_in

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kosmoscope.batch.segments import SEGMENTS
 from kosmoscope.cli.progress import Counter
 from kosmoscope.cli.segment_files import SegmentFiles
+from kosmoscope.files.segments import SEGMENTS
 
 if TYPE_CHECKING:
     from kosmoscope.batch import Result

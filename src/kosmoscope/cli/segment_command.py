@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kosmoscope.batch.segments import SEGMENTS
 from kosmoscope.cli import terminal
 from kosmoscope.cli.boxes import FractionsOption, PixelsOption, Units, typed_box, typed_point
 from kosmoscope.cli.exit_codes import FAILED
@@ -30,6 +29,7 @@ from kosmoscope.errors import OptionError
 from kosmoscope.export import FORMATS, export, formats
 from kosmoscope.files.locks import locked
 from kosmoscope.files.marker import claim
+from kosmoscope.files.segments import SEGMENTS
 from kosmoscope.files.text import one_space
 from kosmoscope.segment.classical.segmenter_kind import CLASSICAL_SEGMENTER
 from kosmoscope.segment.registry import SEGMENTERS

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kosmoscope.batch.segments import ROOM, SUFFIX, WORDS_BYTES, segments_file
 from kosmoscope.cli.annotated import free_name
 from kosmoscope.errors import FolderMismatchError, InputError, OptionError
 from kosmoscope.files.checked import read_object
 from kosmoscope.files.marker import claim
 from kosmoscope.files.names import cut
+from kosmoscope.files.segments import ROOM, SUFFIX, WORDS_BYTES, segments_file
 from kosmoscope.files.writing import parts_in, replacing, told, write_text
 
 if TYPE_CHECKING:

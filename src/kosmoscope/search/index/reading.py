@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 from kosmoscope.batch.names import path_in
 from kosmoscope.batch.origins import Origins
 from kosmoscope.batch.results import RESULTS, RUN
-from kosmoscope.batch.segments import find_segments
 from kosmoscope.errors import InputError
 from kosmoscope.files.checked import json_object, read_object
+from kosmoscope.files.segments import find_segments
 from kosmoscope.files.text import shown_name
 from kosmoscope.masks import LabelMap
 from kosmoscope.results import Description

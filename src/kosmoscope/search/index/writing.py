@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kosmoscope.batch.segments import state_of_segments
 from kosmoscope.errors import ImageError
 from kosmoscope.files.places import is_there
+from kosmoscope.files.segments import state_of_segments
 from kosmoscope.files.text import utf8
 from kosmoscope.questions.evaluate.packing import day_number, pack
 from kosmoscope.questions.evaluate.record import Seen
