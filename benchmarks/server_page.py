@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,10 +93,12 @@ def serving(results: Path) -> Iterator[str]:
                 url = found[1]
             if "is ready" in line:
                 break
+        # Read on, or its log would fill the pipe and hold it up.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
         yield url
     finally:
         server.terminate()
-        server.communicate()
+        server.wait()
 
 
 @contextmanager
