@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import cvat_sdk.version
+
+from made_site import Quiet, listening
 
 USER, PASSWORD, TASK = "annotator", "secret", 7
 _WHEN = "2026-01-01T00:00:00Z"
@@ -43,7 +44,7 @@ class CvatSite:
     def running(cls, labels: Mapping[str, str], frames: Mapping[str, bytes]) -> Iterator[CvatSite]:
         site = cls(labels, frames)
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.answer(self)
 
@@ -56,19 +57,8 @@ class CvatSite:
             def do_PUT(self) -> None:
                 site.upload(self)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with listening(Handler) as site.url:
             yield site
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def login(self, handler: BaseHTTPRequestHandler) -> None:
         given = _body(handler)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
+
+from made_site import Quiet, listening
 
 KEY = "0123456789abcdef"
 
@@ -48,26 +49,15 @@ class LabelStudioSite:
     def running(cls, files: Mapping[str, bytes | str | int]) -> Iterator[LabelStudioSite]:
         site = cls(files)
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.answer(self)
 
             def do_POST(self) -> None:
                 site.exchange(self)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with listening(Handler) as site.url:
             yield site
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         given = handler.headers["Authorization"]

@@ -21,6 +21,8 @@ XYXY = tuple[float, float, float, float]
 
 WHOLE_NORM: XYXY = (0.0, 0.0, 1.0, 1.0)
 """The whole picture, normalised."""
+SAME_IOU = 0.45
+"""Two boxes of one kind of thing that overlap so much are one object, seen twice."""
 
 
 def check_xyxy(xyxy: Sequence[float], *, shown: str | None = None) -> XYXY:

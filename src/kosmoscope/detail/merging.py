@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kosmoscope.calibration import DetailCalibration, logit
-from kosmoscope.detail.settings import INSIDE, LEAST_DETECTION, SAME_IOU, TWIN_IOU, Detail
+from kosmoscope.detail.settings import INSIDE, LEAST_DETECTION, TWIN_IOU, Detail
 from kosmoscope.detail.sightings import Sighting
-from kosmoscope.geometry import XYXY, area, containment, iou
+from kosmoscope.geometry import SAME_IOU, XYXY, area, containment, iou
 
 _TILE, _ASKED, _DETECTED = 0.8, 0.5, 2.0
 """What a sighting on a tile, one that was asked for, and one of a detector weighs beside others of

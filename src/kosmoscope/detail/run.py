@@ -21,7 +21,6 @@ from kosmoscope.detail.settings import (
     ASKED_DETECTION,
     DOUBTFUL,
     MAX_BOXES,
-    SAME_IOU,
     Detail,
 )
 from kosmoscope.detail.sightings import Sighting, detected, sightings_of
@@ -29,7 +28,7 @@ from kosmoscope.detail.views import WHOLE, View, crop_around, grid, tiles_of
 from kosmoscope.engine.detections import Detections
 from kosmoscope.engine.options import GenerationOptions
 from kosmoscope.export.things import asked, kind_of, one_of
-from kosmoscope.geometry import containment, iou
+from kosmoscope.geometry import SAME_IOU, containment, iou
 from kosmoscope.prompts import Prompt, describe_prompt, ground_prompt
 from kosmoscope.results import Description
 from kosmoscope.types import ImageInfo, Timing
@@ -200,7 +199,7 @@ class _Run:
         found = self.model.detections(state) if self.detail.detections else None
         if found is not None:
             work.known = found.kinds
-            work.sightings += detected(found, work.subject.info, view, len(work.states))
+            work.sightings += detected(found, state.info, view, len(work.states))
         work.states.append(state)
         return Looked(work.index, len(work.states), len(work.views))
 

@@ -33,8 +33,6 @@ LEAST_DETECTION = 0.1
 """What a detector inside the model holds for less likely is not looked at."""
 ASKED_DETECTION = 0.3
 """What it holds for at least so likely is looked for by name on every view."""
-SAME_IOU = 0.45
-"""Two boxes of one class that overlap so much are one object."""
 INSIDE = 0.85
 """The share of a box that lies in another of its class, from which it is a part of it."""
 TWIN_IOU = 0.7

@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kosmoscope.export.things import kind_of
-from kosmoscope.geometry import XYXY, iou
-
-OVERLAP = 0.45
-"""Two boxes of one kind that overlap so much (IoU) are one object."""
+from kosmoscope.geometry import SAME_IOU, XYXY, iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,6 @@ class Detections:
         near = [
             row
             for row, box in zip(self.scores[:, columns], self.boxes.tolist(), strict=True)
-            if iou(tuple(box), xyxy) >= OVERLAP
+            if iou(tuple(box), xyxy) >= SAME_IOU
         ]
         return max((float(row.max()) for row in near), default=0.0)
