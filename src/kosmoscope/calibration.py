@@ -50,7 +50,8 @@ class Calibration:
         Args:
             phrase_score: of the phrase.
             box_score: of the box.
-            support: `kosmoscope.engine.detections.Detections.support` of both.
+            support: of the candidate that a detector inside the model has for it
+                (`kosmoscope.engine.detections.Detections.paired`), 0 if there is none.
         """
         if phrase_score is None or box_score is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kosmoscope.calibration import Calibration
 from kosmoscope.engine.boxes import box_score, refined_xyxy
@@ -97,20 +97,32 @@ def entity_of(found: ReadEntity, context: Context, tokens: Sequence[Token]) -> E
     ]  # fmt: skip
     known = [p for p in logprobs if p is not None]
     score = math.exp(math.fsum(known) / len(known)) if known else None
-    boxes = tuple(
-        _box(box, context, tokens, box.index - offset, found.phrase, score) for box in found.boxes
-    )
-    return Entity(found.phrase, found.span, boxes, score, found.complete)
+    boxes = [_box(box, context, tokens, box.index - offset) for box in found.boxes]
+    if context.detections is not None:
+        boxes = _seen(boxes, found.phrase, context.detections)
+    if context.calibration is not None:
+        sure = context.calibration.confidence
+        boxes = [replace(b, confidence=sure(score, b.score, b.support)) for b in boxes]
+    return Entity(found.phrase, found.span, tuple(boxes), score, found.complete)
 
 
-def _box(
-    box: CellBox,
-    context: Context,
-    tokens: Sequence[Token],
-    index: int,
-    phrase: str,
-    phrase_score: float | None,
-) -> Box:
+def _seen(boxes: list[Box], phrase: str, detections: Detections) -> list[Box]:
+    """Give generated boxes what a detector says of them, and its own finer corners.
+
+    Those are not bound to the grid, and overlap objects better.
+    """
+    corners = [(i, b.refined) for i, b in enumerate(boxes) if b.refined is not None]
+    pairs = detections.paired(phrase, [xyxy for _, xyxy in corners])
+    if pairs is None:
+        return boxes
+    found = list(boxes)
+    for (i, _), seen in zip(corners, pairs, strict=True):
+        support, refined = (0.0, boxes[i].refined) if seen is None else (seen.score, seen.xyxy)
+        found[i] = replace(boxes[i], support=support, refined=refined)
+    return found
+
+
+def _box(box: CellBox, context: Context, tokens: Sequence[Token], index: int) -> Box:
     side = context.tokenizer.tokens.side
     xyxy = cells_to_xyxy(box.upper_left, box.lower_right, side)
     image_wh = (context.image.width, context.image.height)
@@ -121,15 +133,7 @@ def _box(
     assert lower_right is not None
     score = box_score(upper_left, lower_right)
     refined = refined_xyxy(upper_left, lower_right, side)
-    support = None
-    if context.detections is not None:
-        support = context.detections.support(phrase, refined)
-    confidence = None
-    if context.calibration is not None:
-        confidence = context.calibration.confidence(phrase_score, score, support)
-    return Box.of(
-        xyxy, image_wh, score, refined, confidence, _listed(context, tokens, index), support
-    )
+    return Box.of(xyxy, image_wh, score, refined, listed=_listed(context, tokens, index))
 
 
 def _listed(context: Context, tokens: Sequence[Token], index: int) -> float | None:

@@ -54,8 +54,9 @@ class Box:
     """0..1: how much of the location tokens' probability lies at these corners (see
     `kosmoscope.engine.boxes`); None where the box was not generated (given in a prompt)."""
     refined: XYXY | None = None
-    """Normalised corners finer than the 32x32 grid: the local mean of the location tokens'
-    distribution. None where there is no distribution."""
+    """Normalised corners finer than the 32x32 grid: those of the candidate of a detector inside the
+    model that the box is about, where there is one (`kosmoscope.engine.detections`), otherwise the
+    local mean of the location tokens' distribution. None where the box was not generated."""
     confidence: float | None = None
     """0..1: how often boxes like this one, of phrases like this one, are right, as measured on
     labelled pictures (`kosmoscope.calibration`); None where nobody has measured the model."""
@@ -65,8 +66,8 @@ class Box:
     source: Source | None = None
     """Where a detail pass has it from; None without one."""
     support: float | None = None
-    """0..1: how far a detector inside the model sees the phrase's thing there, by itself; None
-    where there is no detector, or it does not know such things."""
+    """0..1: how far a detector inside the model sees the phrase's thing there, by itself: the score
+    of that candidate. None where there is no detector, or it does not know such things."""
 
     @property
     def shown_score(self) -> float | None:

@@ -6,7 +6,7 @@ some of them into words; all of them are evidence, for and against what it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from kosmoscope.export.things import kind_of
 from kosmoscope.geometry import SAME_IOU, XYXY, iou
 
+_LEAST = 0.05
+"""A candidate of which a class has a lower score is not taken for one of its things."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An object that the detector suspects."""
 
     name: str
-    """Of its likeliest class."""
+    """Of a class."""
     xyxy: XYXY
     """Normalised."""
     score: float
@@ -56,22 +59,37 @@ class Detections:
         for scores, box in zip(self.scores, self.boxes, strict=True):
             best = int(scores.argmax())
             if scores[best] >= least:
-                x1, y1, x2, y2 = box.tolist()
-                yield Candidate(self.names[best], (x1, y1, x2, y2), float(scores[best]))
+                yield Candidate(self.names[best], _corners(box), float(scores[best]))
 
-    def support(self, phrase: str, xyxy: XYXY) -> float | None:
-        """Return how far the detector sees a phrase's thing in a box, 0..1.
+    def paired(self, phrase: str, boxes: Sequence[XYXY]) -> list[Candidate | None] | None:
+        """Return the candidate that each box of a phrase is about, or None for a box without one.
 
-        The best score of its class among the candidates that overlap the box; 0 without any. None
-        for what is no class of the detector: it has no say in that.
+        Of the candidates that overlap a box, and that the detector may take for the phrase's thing,
+        the one that overlaps it most; each goes to one box, the earlier first. Its score is that of
+        the phrase's class, however likely another is. None in place of the list for what is no
+        class of the detector: it has no say in that.
+
+        Args:
+            phrase: names the thing.
+            boxes: normalised, in the order of the text.
         """
         kind = kind_of(phrase)
         columns = [i for i, name in enumerate(self.names) if kind_of(name) == kind]
         if not columns:
             return None
-        near = [
-            row
-            for row, box in zip(self.scores[:, columns], self.boxes.tolist(), strict=True)
-            if iou(tuple(box), xyxy) >= SAME_IOU
-        ]
-        return max((float(row.max()) for row in near), default=0.0)
+        scores = self.scores[:, columns].max(axis=1)
+        free = {i: _corners(box) for i, box in enumerate(self.boxes) if scores[i] >= _LEAST}
+        found: list[Candidate | None] = []
+        for xyxy in boxes:
+            best = max(free, key=lambda i: iou(free[i], xyxy), default=None)
+            if best is None or iou(free[best], xyxy) < SAME_IOU:
+                found.append(None)
+                continue
+            name = self.names[max(columns, key=lambda c: self.scores[best, c])]
+            found.append(Candidate(name, free.pop(best), float(scores[best])))
+        return found
+
+
+def _corners(box: NDArray[np.float32]) -> XYXY:
+    x1, y1, x2, y2 = box.tolist()
+    return (x1, y1, x2, y2)
