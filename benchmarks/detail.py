@@ -6,8 +6,9 @@
 The first on COCO pictures that are kept from training and whose labels are complete, with pocket at
 int8. Scores are of a calibration fitted on the other pictures of ten parts, so that no picture is
 scored by what was learned from it. Looks are kept between the rows of the table; the cost is taken
-apart from them, picture by picture, in turn with one look. --write fits on all pictures and writes
-the calibration for the model's folder.
+apart from them, picture by picture, in turn with one look. For scale: what the detector in the
+tower finds by itself, and what the fusion of three stronger detectors does, whose boxes are in
+FOLDER/pseudo. --write fits on all pictures and writes the calibration for the model's folder.
 
 The second takes the cost alone, at Kosmos-2's size with random weights (`full_size.py`).
 """
@@ -122,7 +123,8 @@ class Counted:
     true: int
     mine: list[float]
     once: int
-    alone: list[float]
+    others: dict[str, list[float]]
+    """Scores of detectors by themselves."""
 
 
 def pictures_of(data: Path, limit: int | None) -> list[Picture]:
@@ -169,6 +171,16 @@ def seen(pictures: Sequence[Picture], things: Sequence[Sequence[Thing]]) -> list
     ]
 
 
+def stronger(data: Path, pictures: Sequence[Picture]) -> list[list[Guess]]:
+    """Return the boxes of a fusion of stronger detectors."""
+    lines = (data / "pseudo" / "coco.jsonl").read_text(encoding="utf-8").splitlines()
+    boxes = {entry["file"]: entry["boxes"] for entry in map(json.loads, lines)}
+    return [
+        [Guess(b[0], frozenset(), (b[2], b[3], b[4], b[5]), b[1]) for b in boxes[p.record.file]]
+        for p in pictures
+    ]
+
+
 def bare_detector(scope: Scope, pictures: Sequence[Picture]) -> list[list[Guess]]:
     """Return what the frozen detector in the tower says by itself; nothing if there is none."""
     graph = onnx.load(load_model(KOSMOS2, scope.model, None, None).folder / "vision.onnx")
@@ -211,7 +223,9 @@ def cost(scope: Scope, pictures: Sequence[Picture], detail: Detail) -> float:
     return statistics.median(ratios)
 
 
-def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> DetailCalibration:
+def table(
+    scope: Scope, pictures: Sequence[Picture], only: Sequence[str], data: Path
+) -> DetailCalibration:
     model = Remembering(scope)
     areas = [t.area for p in pictures for t in p.record.boxes if not t.stuff]
     total, small = len(areas), sum(a < SMALL for a in areas)
@@ -227,9 +241,13 @@ def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> Det
         one.append(judged(some, picture.record.boxes, CLASSES))
     base = recall_at(PRECISION, one)
     row("one look", base, base, "1")
-    bare = bare_detector(scope, pictures)
-    alone = [judged(g, p.record.boxes, CLASSES) for g, p in zip(bare, pictures, strict=True)]
-    row("bare detector", recall_at(PRECISION, alone), base, "")
+    others = {
+        "bare detector": bare_detector(scope, pictures),
+        "three stronger detectors": stronger(data, pictures),
+    }
+    for name, guesses in others.items():
+        alone = [judged(g, p.record.boxes, CLASSES) for g, p in zip(guesses, pictures, strict=True)]
+        row(name, recall_at(PRECISION, alone), base, "")
     calibration = scope.detail_calibration
     fits = {p.part: calibration for p in pictures}
     for name, detail in ROWS.items():
@@ -242,7 +260,7 @@ def table(scope: Scope, pictures: Sequence[Picture], only: Sequence[str]) -> Det
         if name == DEFAULT:
             fits = fitted
             calibration = fit(examples, pictures="coco, things, pictures kept from training")
-    return replace(calibration, unseen=counts(model, pictures, bare, fits))
+    return replace(calibration, unseen=counts(model, pictures, others, fits))
 
 
 def line(name: str, found: Recall, base: Recall, ratio: str, *, total: int, small: int) -> None:
@@ -267,12 +285,12 @@ def asked_counts(picture: Picture) -> dict[str, int]:
 def counts(
     model: Remembering,
     pictures: Sequence[Picture],
-    bare: Sequence[Sequence[Guess]],
+    others: Mapping[str, Sequence[Sequence[Guess]]],
     fits: Fits,
 ) -> float:
     """Print the errors of counts, and return the `unseen` that fits all pictures."""
     rows: list[Counted] = []
-    for picture, alone in zip(pictures, bare, strict=True):
+    for i, picture in enumerate(pictures):
         asked = asked_counts(picture)
         wanted = replace(DETAIL, reground=False, phrases=tuple(map(plural, asked)))
         found = closer(model, picture, wanted)
@@ -281,24 +299,34 @@ def counts(
         for label, true in asked.items():
             mine = [t.score for t in things if label in CLASSES.of(t.kind)]
             once = sum(len(e.boxes) for e in said.entities if label in CLASSES.of(e.phrase))
-            scores = [g.score or 0.0 for g in alone if label in CLASSES.of(g.phrase)]
-            rows.append(Counted(picture.part, true, mine, once, scores))
+            alone = {
+                name: [g.score or 0.0 for g in guesses[i] if label in CLASSES.of(g.phrase)]
+                for name, guesses in others.items()
+            }
+            rows.append(Counted(picture.part, true, mine, once, alone))
     share = {
         part: unseen_share([(r.mine, r.true) for r in rows if r.part != part])
         for part in {r.part for r in rows}
     }
     levels = [round(0.05 * i, 2) for i in range(1, 18)]
     several = [r for r in rows if 2 <= r.true <= 9]
-    level = min(
-        levels, key=lambda at: sum(abs(sum(s >= at for s in r.alone) - r.true) for r in several)
-    )
+
+    def level(name: str) -> float:
+        return min(
+            levels,
+            key=lambda at: sum(abs(sum(s >= at for s in r.others[name]) - r.true) for r in several),
+        )
+
     ways: dict[str, Callable[[Counted], int]] = {
         "count": lambda r: number_of(r.mine, share[r.part]),
         "count, of what is seen alone": lambda r: number_of(r.mine, 0.0),
         "boxes of one look": lambda r: r.once,
-        f"bare detector from {level}, which is best for it here": lambda r: sum(
-            s >= level for s in r.alone
-        ),
+        **{
+            f"{name} from {at}, which is best for it here": partial(
+                lambda r, name, at: sum(s >= at for s in r.others[name]), name=name, at=at
+            )
+            for name, at in ((name, level(name)) for name in others)
+        },
         "always three": lambda _: 3,
     }
     kinds = {"2 to 9": several, "one": [r for r in rows if r.true == 1],
@@ -343,7 +371,7 @@ def main() -> None:
     if args.data is not None:
         pictures = pictures_of(args.data, args.limit)
         only = [word for word in args.only.split(",") if word]
-        calibration = table(load("pocket"), pictures, only)
+        calibration = table(load("pocket"), pictures, only, args.data)
         if args.write is not None:
             write_text(args.write, json.dumps(asdict(calibration), indent=2) + "\n")
             print(f"{args.write}: {calibration}")

@@ -103,6 +103,8 @@ def test_a_part_goes_and_its_whole_stays() -> None:
     assert each_once([head, body]) == [body]
     dog = thing((0.2, 0.1, 0.3, 0.3), 0.4, "dog")
     assert each_once([body, dog]) == [body, dog]
+    in_front = replace(head, score=0.6 * body.score)  # too sure for a part
+    assert each_once([body, in_front]) == [body, in_front]
 
 
 def test_a_box_around_a_group_goes_and_its_members_stay() -> None:

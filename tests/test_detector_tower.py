@@ -33,7 +33,8 @@ from recipes.pocket.vision import Frozen, vote
 V = DetectorVisionConfig(
     width=32, ffn_width=48, layers=2, heads=4, image_size=96, looks=(96, 64), scene_size=64,
     detections=12, regions=16, labels=40, names=11, classes=CLASS_NAMES, causal=True,
-    score_threshold=0.2, overlap_threshold=0.6, activation="quick_gelu", eps=1e-5,
+    score_threshold=0.2, overlap_threshold=0.6, class_overlap_threshold=0.4,
+    activation="quick_gelu", eps=1e-5,
 )  # fmt: skip
 GROUPS = np.arange(40) % 12 - 1  # the first of twelve has no name
 PREFIX = "vision_model.model."
@@ -219,6 +220,18 @@ def test_looks_that_agree_outvote_one() -> None:
     assert not table[2:].any()
 
 
+def test_of_a_class_each_thing_is_there_once() -> None:
+    """Of two boxes that overlap by 0.45 one goes if they are of a class, and stays if not."""
+    scores = torch.zeros(1, 3, 80)
+    scores[0, 0, 3], scores[0, 1, 3], scores[0, 2, 7] = 0.9, 0.8, 0.7
+    left, more, right = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.98), (0.5, 0.1, 0.9, 0.5)
+    for kinds, kept in ((3, [3, 7]), (5, [3, 5, 7])):
+        scores[0, 1] = 0
+        scores[0, 1, kinds] = 0.8
+        found = vote([(scores, torch.tensor([[left, more, right]]))], V)[0]
+        assert found[found[:, :80].amax(1) > 0, :80].argmax(1).tolist() == kept
+
+
 def test_a_level_second_class_is_told_by_the_lead() -> None:
     scores = torch.zeros(1, 1, 80)
     scores[0, 0, :2] = 0.5
@@ -269,6 +282,7 @@ def test_every_precision_converts_and_agrees(folder: Path, values: dict[str, Any
     ({"classes": ["dog"]}, "has 1 names; the detector has 80"),
     ({"classes": ["dog"] * 80}, "expected different names"),
     ({"score_threshold": 1.5}, "between 0 and 1"),
+    ({"class_overlap_threshold": 2}, "between 0 and 1"),
     ({"patch_size": 14}, "unknown key vision_config.patch_size"),
     ({"model_type": "resnet"}, "no such vision tower"),
 ])  # fmt: skip

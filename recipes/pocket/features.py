@@ -53,6 +53,7 @@ TOWER = DetectorVisionConfig(
     causal=True,
     score_threshold=0.08,
     overlap_threshold=0.6,
+    class_overlap_threshold=0.45,
     activation="quick_gelu",
     eps=1e-5,
 )

@@ -215,6 +215,13 @@ def vote(looks: list[tuple[Tensor, Tensor]], v: DetectorVisionConfig) -> Tensor:
         moved = moved + _rows(boxes, anchor) * weight[..., None] ** 2
         total = total + weight[..., None] ** 2
     moved = moved / total.clamp_min(1e-12)
+    # Classes lie side by side, so that they cannot overlap.
+    apart = moved + 2 * kind[..., None]
+    first, there = suppressed(
+        apart, score, CANDIDATES, v.score_threshold, v.class_overlap_threshold
+    )
+    score = score.gather(1, first).where(there, -1.0)
+    shares, moved = _rows(shares, first), _rows(moved, first)
     last, there = suppressed(moved, score, v.detections, v.score_threshold, v.overlap_threshold)
     shares = _rows(shares, last)
     two = shares.topk(2, dim=-1).values

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kosmoscope.calibration import DetailCalibration, logit
-from kosmoscope.detail.settings import INSIDE, LEAST_DETECTION, TWIN_IOU, Detail
+from kosmoscope.detail.settings import INSIDE, LEAST_DETECTION, PART_SCORE, TWIN_IOU, Detail
 from kosmoscope.detail.sightings import Sighting
 from kosmoscope.geometry import SAME_IOU, XYXY, area, containment, iou
 
@@ -168,8 +168,8 @@ def each_once(things: Sequence[Thing]) -> list[Thing]:
     """Return the things without parts of others of their kind, groups and second names.
 
     A box around others of its kind goes where those are surer on average: it holds a group, or is
-    too large. Otherwise those that are less sure than it go: they are parts of it. What the caption
-    locates stays in any case. Of two kinds in one place the surer one stays.
+    too large. Otherwise those that are far less sure than it go: they are parts of it. What the
+    caption locates stays in any case. Of two kinds in one place the surer one stays.
     """
     things = _without_second_names(things)
     gone: set[int] = set()
@@ -189,9 +189,8 @@ def each_once(things: Sequence[Thing]) -> list[Thing]:
         if mean > outer.score and outer.captioned is None:
             gone.add(i)
         else:
-            gone |= {
-                j for j in inner if things[j].captioned is None and things[j].score <= outer.score
-            }
+            most = PART_SCORE * outer.score
+            gone |= {j for j in inner if things[j].captioned is None and things[j].score <= most}
     return [t for i, t in enumerate(things) if i not in gone]
 
 

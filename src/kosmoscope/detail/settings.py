@@ -35,6 +35,9 @@ ASKED_DETECTION = 0.3
 """What it holds for at least so likely is looked for by name on every view."""
 INSIDE = 0.85
 """The share of a box that lies in another of its class, from which it is a part of it."""
+PART_SCORE = 0.5
+"""A part goes where its score is at most so much of the other's: surer ones are things of their
+own, such as people in front of others."""
 TWIN_IOU = 0.7
 """Two boxes of different classes that overlap so much are one object under two names."""
 MOST_OF_A_TILE = 0.6

@@ -101,6 +101,8 @@ class DetectorVisionConfig:
     """Candidates below it are no detections."""
     overlap_threshold: float
     """Of two candidates with a higher IoU, the lower-scored one is dropped."""
+    class_overlap_threshold: float
+    """The same of two that are likeliest of one class."""
     classes: tuple[str, ...]
     """What the detector's classes are called, in their order; what it finds is then an output of
     its own, beside the picture's embeddings. (): it is not."""
@@ -231,7 +233,7 @@ class _Reader(ConfigReader):
             "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
             "num_attention_heads", "image_size", "looks", "scene_size", "detections", "regions",
             "labels", "names", "classes", "causal", "score_threshold", "overlap_threshold",
-            "hidden_act", "layer_norm_eps"})  # fmt: skip
+            "class_overlap_threshold", "hidden_act", "layer_norm_eps"})  # fmt: skip
         config = DetectorVisionConfig(
             width=self.integer(data, "hidden_size", 192),
             ffn_width=self.integer(data, "intermediate_size", 768),
@@ -248,6 +250,7 @@ class _Reader(ConfigReader):
             causal=self.flag(data, "causal", False),
             score_threshold=self.number(data, "score_threshold", 0.1),
             overlap_threshold=self.number(data, "overlap_threshold", 0.5),
+            class_overlap_threshold=self.number(data, "class_overlap_threshold", 1.0),
             activation=self.activation(data, "hidden_act", "quick_gelu"),
             eps=self.number(data, "layer_norm_eps", 1e-5),
         )

@@ -150,8 +150,7 @@ class Looks(Layers):
         g.nodes("TopK", [shares, self.ints("vote.one", [1])], ["vote.score", "vote.kind"], axis=1)
         moved = self.mean_boxes(agree, best)
         flat = self.reshape("vote.score", [-1], "vote.flat")
-        kept = self.suppressed(moved, flat, v.detections, v.score_threshold, v.overlap_threshold,
-                               "last")  # fmt: skip
+        kept = self.each_once(moved, flat)
         # K rows of zeros stand behind the candidates: what is missing points there.
         spare = self.ints("last.spare", [-1] * v.detections)
         index = g.node("Concat", [kept, spare], "last.padded", axis=0)
@@ -163,6 +162,23 @@ class Looks(Layers):
             rows = g.node("Concat", [value, zeros], f"last.{name}.rows", axis=0)
             found[name] = g.node("Gather", [rows, index], f"found.{name}", axis=0)
         return found
+
+    def each_once(self, boxes: str, scores: str) -> str:
+        """Indices of at most K candidates: one of those of a class that overlap, then one of those
+        that overlap more, whatever their classes."""
+        g, v = self.g, self.v
+        # Classes lie side by side, two pictures apart, so that they cannot overlap.
+        kinds = self.number("vote.kind", "each.kinds")  # (n, 1)
+        apart = g.node("Mul", [kinds, self.floats("each.far", 2.0)], "each.apart")
+        places = g.node("Add", [boxes, apart], "each.places")
+        first = self.suppressed(places, scores, CANDIDATES, v.score_threshold,
+                                v.class_overlap_threshold, "each")  # fmt: skip
+        boxes = g.node("Gather", [boxes, first], "each.left", axis=0)
+        scores = g.node("Gather", [scores, first], "each.scored", axis=0)
+        last = self.suppressed(
+            boxes, scores, v.detections, v.score_threshold, v.overlap_threshold, "last"
+        )
+        return g.node("Gather", [first, last], "each.last", axis=0)
 
     def best(self, scores: str, boxes: str, name: str) -> dict[str, str]:
         """The look's best anchors, whatever their class: scores (m, 80), best (m,), boxes."""
