@@ -179,12 +179,16 @@ def train(
 
 
 @torch.no_grad()
-def shares_of(layer: Layer, x: Tensor, device: str) -> Tensor:
-    """(V, names)"""
+def shares_of(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """The names' shares (V, names) of features (V, 1280)."""
     together = torch.zeros(len(LABELS), len(NAMES))
     kept = np.flatnonzero(GROUP >= 0)
     together[kept, GROUP[kept]] = 1
-    parts = [layer(rows.to(device)).exp().cpu() @ together for rows in torch.split(x, 2048)]
+    device = weight.device
+    parts = [
+        (rows.to(device) @ weight.T + bias).softmax(-1).cpu() @ together
+        for rows in torch.split(x, 2048)
+    ]
     return torch.cat(parts)
 
 
@@ -240,6 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", action="append", required=True, metavar="NAME:EVERY:CROPS:SMALL")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--layer", type=Path, help="file of an earlier run, whose layer is kept")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     views = load_views(options.views)
@@ -248,17 +253,23 @@ def main(arguments: list[str] | None = None) -> None:
     frozen = Frozen(TOWER, read_teachers(options.teachers), options.device)
     inner = torch.from_numpy(insides(views, boxes, options.data, options.set, frozen))
     whole = torch.from_numpy(views.whole.astype(np.float32))
-    layer = Layer(*read_labels(options.teachers)).to(options.device)
-    train(whole, inner, views, layer, options.steps, options.device)
-    shares = torch.stack([shares_of(layer, x, options.device) for x in (whole, inner)], 1)
+    if options.layer is None:
+        layer = Layer(*read_labels(options.teachers)).to(options.device)
+        train(whole, inner, views, layer, options.steps, options.device)
+        weight, bias = layer.weight().detach(), layer.bias.detach()
+    else:
+        with np.load(options.layer) as stored:
+            weight, bias = (torch.from_numpy(stored[f"names.{k}"]).float().to(options.device)
+                            for k in ("weight", "bias"))  # fmt: skip
+            right = stored["right"]
+    shares = torch.stack([shares_of(weight, bias, x) for x in (whole, inner)], 1)
     kept = shares.half().numpy()
     report(views, kept)
-    with torch.no_grad():
-        tensors = {"names.weight": layer.weight().cpu().numpy(),
-                   "names.bias": layer.bias.detach().cpu().numpy(),
-                   "names.group": GROUP.astype(np.float32)}  # fmt: skip
+    tensors = {"names.weight": weight.cpu().numpy(), "names.bias": bias.cpu().numpy(),
+               "names.group": GROUP.astype(np.float32)}  # fmt: skip
+    if options.layer is None:
+        right = reliability(views, kept)
     buffer = io.BytesIO()
-    right = reliability(views, kept)
     np.savez(buffer, shares=kept, boxes=boxes, right=right, **tensors)  # type: ignore[arg-type]
     write_file(options.out, buffer.getvalue())
 

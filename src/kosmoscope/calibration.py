@@ -19,8 +19,8 @@ from kosmoscope.files.checked import checked, read_object
 
 CALIBRATION = "calibration.json"
 DETAIL = "detail.json"
-_LEAST_SUPPORT = 0.02
-"""A detector that sees nothing may still be wrong."""
+_LEAST_SUPPORT = 0.1
+"""What a detector does not report counts as if it had this score."""
 _EDGE = 0.001
 """Scores are taken to lie this far from 0 and 1, where the logit has no end."""
 
