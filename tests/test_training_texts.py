@@ -31,7 +31,7 @@ def test_sure_detections_are_named_and_faint_ones_found() -> None:
 
 def test_labels_go_before_the_detector() -> None:
     boxes = (Truth("dog", (0.26, 0.25, 0.75, 0.75)), Truth("cat", (0, 0, 0.1, 0.1)))
-    seen = rows((DOG, 0.5, BOX), (BENCH, 0.34, (0, 0, 1, 1)))
+    seen = rows((DOG, 0.5, BOX), (BENCH, 0.36, (0, 0, 1, 1)))
     known = know(Record("coco", "a.jpg", boxes, labels_complete=True), seen, NO_REGIONS, UNNAMED)
     assert list(known.things) == ["dog"]  # the bench was a false alarm
     assert known.things["dog"][0].xyxy_norm == boxes[0].xyxy

@@ -1,7 +1,7 @@
 """Fit how often pocket's boxes are right: details of an evaluation -> `calibration.json`.
 
-    kosmoscope evaluate DATA --model pocket --held-out --set coco --details details.jsonl
-    python -m recipes.pocket.calibrate details.jsonl src/kosmoscope/pocket/calibration.json
+    kosmoscope evaluate DATA --model pocket --refined --held-out --set coco --details d.jsonl
+    python -m recipes.pocket.calibrate d.jsonl src/kosmoscope/pocket/calibration.json
 
 What counts are both scores and what the detector in the tower says. Boxes of things on pictures
 with complete labels count: of others nobody can say whether they are right. The fit is a logistic

@@ -19,9 +19,9 @@ from recipes.pocket.records import Record
 from recipes.pocket.regions import REGIONS
 from recipes.pocket.teachers import Float
 
-SURE, LIKELY = 0.38, 0.24
+SURE, LIKELY = 0.41, 0.24
 """Shares of votes from which a thing is named, and from which it is found when asked for."""
-_SURE_IF_LARGE, _SURE_IF_SMALL = 0.3, 0.5
+_SURE_IF_LARGE, _SURE_IF_SMALL = 0.32, 0.55
 _LARGE, _SMALL = 0.1, 0.006
 """Shares of the picture. On a grid of 32x32 cells a small box is seldom exact enough to be right,
 so that small things are named only where the detector is very sure."""
