@@ -13,6 +13,7 @@ Needs the training group (`pip install --group training`), as `recipes/pocket` d
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import machine
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # recipes
+
 from kosmoscope.evaluation.figures import PRECISION
 from kosmoscope.evaluation.matching import Guess
 from kosmoscope.evaluation.objects import judged
