@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ import pytest
 from kosmoscope.server import fetching
 from kosmoscope.server.failures import RefusedError
 from kosmoscope.server.fetching import Fetcher, is_public
+from made_site import Quiet, listening
 from server_process import PHOTOS, inside, pocket
 
 CHINA = (PHOTOS / "china.jpg").read_bytes()
@@ -29,22 +30,12 @@ def here(address: str) -> bool:
 def site(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     """A server on this machine; yields its address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer(self)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as address:
+        yield address
 
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
